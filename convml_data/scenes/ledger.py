@@ -1,0 +1,164 @@
+"""The scene ledger: one row for every scan that was seen, with the reason where it is no scene."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from convml_data.errors import StoreError
+
+#: Raised whenever the written form changes in a way that older code would misread.
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file in an archive: its fsspec URL and its size in bytes."""
+
+    url: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One sweep of the instrument over its sector.
+
+    Parameters
+    ----------
+    start, end
+        Of the sweep, UTC; the earliest start and the latest end over its files.
+    satellite
+        ``goes16``, …
+    mode
+        The instrument's scan mode, None where the source has none.
+    files
+        What the product needs of this scan, by channel name (``"1"``, ``"2"``, …).
+    reason
+        Why it cannot be a scene, None where nothing speaks against it.
+    """
+
+    start: datetime
+    end: datetime
+    satellite: str
+    mode: int | None
+    files: Mapping[str, SourceFile]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """A scan and the scene ID that its start gives it."""
+
+    scene_id: str
+    scan: Scan
+
+    @property
+    def reason(self) -> str | None:
+        """Why the scan is no scene, None where it is one."""
+        return self.scan.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        scan = self.scan
+        return {
+            "scene_id": self.scene_id,
+            "start": scan.start.isoformat(),
+            "end": scan.end.isoformat(),
+            "satellite": scan.satellite,
+            "mode": scan.mode,
+            "reason": scan.reason,
+            "files": {name: {"url": file.url, "size": file.size} for name, file in scan.files.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LedgerRow:
+        """The row that :meth:`to_dict` described."""
+        return cls(
+            values["scene_id"],
+            Scan(
+                start=datetime.fromisoformat(values["start"]),
+                end=datetime.fromisoformat(values["end"]),
+                satellite=values["satellite"],
+                mode=values["mode"],
+                reason=values["reason"],
+                files={name: SourceFile(file["url"], file["size"]) for name, file in values["files"].items()},
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All scans of a dataset's source in time order.
+
+    Parameters
+    ----------
+    source, product
+        Of the dataset.
+    archive
+        Where the files lie.
+    fingerprint
+        Of the parts of ``meta.yaml`` that decided what is a scene.
+    rows
+        One for each scan, by start time.
+    """
+
+    source: str
+    product: str
+    archive: str
+    fingerprint: str
+    rows: tuple[LedgerRow, ...]
+
+    @property
+    def scenes(self) -> tuple[LedgerRow, ...]:
+        """The rows that are scenes."""
+        return tuple(row for row in self.rows if row.reason is None)
+
+    @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """IDs of the scenes, in time order, each once."""
+        return tuple(row.scene_id for row in self.scenes)
+
+    def drops(self) -> dict[str, int]:
+        """How many scans were dropped for each reason, most frequent first."""
+        return dict(Counter(row.reason for row in self.rows if row.reason is not None).most_common())
+
+    def to_json(self) -> str:
+        """The ledger's written form, one row a line."""
+        head = {
+            "format_version": FORMAT_VERSION,
+            "source": self.source,
+            "product": self.product,
+            "archive": self.archive,
+            "fingerprint": self.fingerprint,
+        }
+        lines = ",\n".join("  " + json.dumps(row.to_dict()) for row in self.rows)
+        return json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n' + lines + "\n ]\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Ledger:
+        """The ledger that :meth:`to_json` wrote; ``where`` names its file in errors.
+
+        Raises
+        ------
+        StoreError
+            The text is no ledger, or one of another format version.
+        """
+        remedy = "Run `convml-data scene-ids` to make it anew"
+        try:
+            values = json.loads(text)
+            version = values["format_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"this is no scene ledger ({error})", where=where, remedy=remedy) from error
+        if version != FORMAT_VERSION:
+            raise StoreError(f"this ledger has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy)
+        return cls(
+            values["source"],
+            values["product"],
+            values["archive"],
+            values["fingerprint"],
+            tuple(LedgerRow.from_dict(row) for row in values["rows"]),
+        )
