@@ -154,7 +154,9 @@ class Ledger:
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"this is no scene ledger ({error})", where=where, remedy=remedy) from error
         if version != FORMAT_VERSION:
-            raise StoreError(f"this ledger has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy)
+            raise StoreError(
+                f"this ledger has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy
+            )
         return cls(
             values["source"],
             values["product"],
