@@ -98,22 +98,22 @@ class FixedGrid:
     @property
     def x_rad(self) -> FloatArray:
         """Scan angles of the columns, radians, shape (columns,)."""
-        return self.x0 + self.dx * np.arange(self.shape[1])
+        return np.asarray(self.x0 + self.dx * np.arange(self.shape[1]), np.float64)
 
     @property
     def y_rad(self) -> FloatArray:
         """Scan angles of the rows, radians, shape (rows,)."""
-        return self.y0 + self.dy * np.arange(self.shape[0])
+        return np.asarray(self.y0 + self.dy * np.arange(self.shape[0]), np.float64)
 
     @property
     def x(self) -> FloatArray:
         """Projected coordinates of the columns, metres, shape (columns,)."""
-        return self.x_rad * self.view.perspective_height
+        return np.asarray(self.x_rad * self.view.perspective_height, np.float64)
 
     @property
     def y(self) -> FloatArray:
         """Projected coordinates of the rows, metres, shape (rows,)."""
-        return self.y_rad * self.view.perspective_height
+        return np.asarray(self.y_rad * self.view.perspective_height, np.float64)
 
     @property
     def crs(self) -> pyproj.CRS:

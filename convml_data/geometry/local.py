@@ -132,7 +132,7 @@ class LocalGrid:
         return self._centres(self.domain.l_meridional, self.shape[0])
 
     def _centres(self, length: float, count: int) -> FloatArray:
-        return -length / 2 + self.resolution * (np.arange(count) + 0.5)
+        return np.asarray(-length / 2 + self.resolution * (np.arange(count) + 0.5), np.float64)
 
     @property
     def crs(self) -> pyproj.CRS:

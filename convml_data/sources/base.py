@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import xarray as xr
+if TYPE_CHECKING:  # so that describing a dataset does not load what only reading one needs
+    import xarray as xr
 
-from convml_data.geometry.local import LocalDomain
-from convml_data.scenes.ledger import Scan
+    from convml_data.geometry.local import LocalDomain
+    from convml_data.scenes.ledger import Scan
 
 
 @dataclass(frozen=True)

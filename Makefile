@@ -1,0 +1,65 @@
+# Everything a fresh clone needs: `make demo`, `make ui`, `make test`. The environment lies in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+DEMO := $(CURDIR)/demo
+DATASET := $(DEMO)/trade_cumulus
+CONVML := $(BIN)/convml-data
+
+.PHONY: setup demo ui test lint format constraints clean-demo
+.DELETE_ON_ERROR:
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; name another by `make PYTHON=python3.12 …`" or 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo ui: export DAGSTER_HOME = $(DEMO)/.dagster
+demo ui: export CONVML_DATASETS = $(DEMO)
+demo: export CONVML_GOES_ARCHIVE =
+
+demo: $(READY)
+	@mkdir -p $(DATASET)
+	@cp examples/trade_cumulus/meta.yaml $(DATASET)/meta.yaml
+	@echo "== A simulated archive in the layout of the public one"
+	@$(CONVML) simulate $(DEMO)/archive --data-path $(DATASET)
+	@echo "== Scene IDs"
+	@$(CONVML) scene-ids --data-path $(DATASET)
+	@echo "== Cropped and regridded scenes"
+	@$(CONVML) regrid --data-path $(DATASET)
+	@echo "== Triplet tiles"
+	@$(CONVML) tiles --data-path $(DATASET)
+	@echo
+	@echo "Pictures of scenes:  $(DATASET)/rect/*.png"
+	@echo "Triplet tiles:       $(DATASET)/triplets/train/ and $(DATASET)/triplets/study/"
+	@echo "Dagster's UI:        make ui, then http://localhost:3000"
+
+ui: $(READY)
+	@mkdir -p $(DAGSTER_HOME) && cp -n convml_data_dagster/dagster.yaml $(DAGSTER_HOME)/
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# After a change of the dependencies: the newest versions that fit, for every Python and platform.
+constraints: $(READY)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --upgrade --no-header --no-annotate \
+		--no-emit-index-url pyproject.toml -o constraints.txt
+
+clean-demo:
+	rm -rf $(DEMO)

@@ -1,0 +1,1 @@
+"""The way of the data through the stages, free of any orchestrator."""

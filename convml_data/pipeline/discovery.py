@@ -1,0 +1,31 @@
+"""Stage ``scene_ids``: what the archive holds and which of it are scenes."""
+
+from __future__ import annotations
+
+from convml_data.scenes.discover import find_scenes
+from convml_data.scenes.ledger import Ledger
+from convml_data.sources import source_of
+from convml_data.store.dataset import DatasetStore
+
+
+def make_ledger(store: DatasetStore) -> Ledger:
+    """List the archive and keep the ledger of every scan seen."""
+    dataset, meta = store.dataset, store.dataset.meta
+    ledger = find_scenes(
+        source_of(dataset),
+        source_name=meta.source,
+        product=meta.product,
+        spans=meta.time.spans(),
+        max_hours_from_zenith=meta.time.filters.N_hours_from_zenith,
+        longitude=dataset.domain.central_longitude,
+        fingerprint=dataset.fingerprint("scene_ids"),
+    )
+    store.write_ledger(ledger)
+    return ledger
+
+
+def ledger_is_current(store: DatasetStore) -> bool:
+    """Whether there is a ledger that was made from this ``meta.yaml``."""
+    if not store.files.exists(store.layout.ledger):
+        return False
+    return store.read_ledger().fingerprint == store.dataset.fingerprint("scene_ids")

@@ -1,0 +1,122 @@
+"""Many scenes at once: one Dask task for each, results as they come."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from convml_data.errors import ConvmlError
+from convml_data.pipeline.scene import STAGES, SceneOutcome, SceneTask, Stage, process_scene
+from convml_data.pipeline.tiles import (
+    current_tile_plan,
+    remove_outdated_tiles,
+    show_complete_triplets,
+    triplets_by_scene,
+)
+from convml_data.store.dataset import DatasetStore
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work.
+
+    Parameters
+    ----------
+    count
+        How many scenes are worked on at a time, None for one per processor.
+    kind
+        ``threads`` of this process or ``processes`` of this machine.
+    address
+        Of a running Dask scheduler, which then takes the place of both.
+    """
+
+    count: int | None = None
+    kind: Literal["threads", "processes"] = "threads"
+    address: str | None = None
+
+
+def run_scenes(
+    store: DatasetStore, scene_ids: Sequence[str], stages: frozenset[Stage], workers: Workers
+) -> Iterator[SceneOutcome]:
+    """Take scenes through stages and give each one's outcome when it is done.
+
+    Scenes that the ledger does not hold come first, as failures. What is wrong with a scene is in
+    its outcome; errors are raised only for what concerns all of them (no ledger, no tile plan).
+    """
+    ledger = store.read_ledger()
+    plan = None
+    if "triplet_tiles" in stages:
+        plan = current_tile_plan(store)
+        remove_outdated_tiles(store, plan)
+    triplets = triplets_by_scene(plan) if plan else {}
+
+    rows = {row.scene_id: row for row in ledger.scenes}
+    reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
+    first_stage = next(stage for stage in STAGES if stage in stages)
+    for scene_id in scene_ids:
+        if scene_id not in rows:
+            why = reasons.get(scene_id, "the archive showed no such scan")
+            yield SceneOutcome(scene_id, (), first_stage, f"not in the scene ledger: {why}.")
+    tasks = [
+        SceneTask(store, rows[scene_id], stages, plan.tiles_of(scene_id) if plan else ())
+        for scene_id in scene_ids
+        if scene_id in rows
+    ]
+    for outcome in _outcomes(tasks, workers):
+        if any(record.stage == "triplet_tiles" for record in outcome.records):
+            show_complete_triplets(store, triplets.get(outcome.scene_id, ()))
+        yield outcome
+
+
+def _outcomes(tasks: Sequence[SceneTask], workers: Workers) -> Iterator[SceneOutcome]:
+    count = min(workers.count or os.cpu_count() or 1, len(tasks))
+    if workers.address is None and workers.kind == "threads" and count <= 1:
+        yield from map(process_scene, tasks)  # a scheduler would only add its start-up
+        return
+    from distributed import as_completed
+
+    with _client(workers, count) as client:
+        tasks_of = dict(zip(client.map(process_scene, tasks, pure=False), tasks, strict=True))
+        for future in as_completed(tasks_of):
+            try:
+                yield future.result()
+            except Exception as error:  # the worker was lost, not the scene's own error
+                task = tasks_of[future]
+                stage = next(stage for stage in STAGES if stage in task.stages)
+                yield SceneOutcome(
+                    task.row.scene_id, (), stage, f"the worker was lost ({type(error).__name__}: {error})."
+                )
+
+
+@contextmanager
+def _client(workers: Workers, count: int) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if workers.address is not None:
+        try:
+            client = Client(workers.address, timeout="10s")
+        except OSError as error:
+            raise ConvmlError(
+                f"no Dask scheduler answers ({error})",
+                where=workers.address,
+                remedy="Start it with `dask scheduler`, or leave the address out to work on this machine",
+            ) from error
+        with client:
+            yield client
+    else:
+        in_threads = workers.kind == "threads"
+        with (
+            LocalCluster(
+                n_workers=1 if in_threads else count,
+                threads_per_worker=count if in_threads else 1,
+                processes=not in_threads,
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client

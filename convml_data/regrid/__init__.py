@@ -1,0 +1,1 @@
+"""From the grid of a source to a local grid."""

@@ -1,0 +1,99 @@
+"""Where the points of a local grid lie in a source's image.
+
+The geometry is worked out exactly, point by point, through PROJ, once for each pair of grids. It
+dominates the cost of regridding, so maps are kept in memory and on disk; their names are a hash of
+the full geometry of both grids, never of shapes alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from convml_data.geometry.fixed_grid import FixedGrid
+from convml_data.geometry.local import LocalGrid
+from convml_data.store.files import Files
+
+#: Raised when the numbers in a map of the same geometry change.
+MAP_VERSION = 1
+
+#: A cell may be this much longer than a source pixel before it counts as coarser.
+SAME_SIZE_TOLERANCE = 1.05
+
+#: Maps that a process keeps open; each is memory-mapped where it lies on disk.
+MAPS_IN_MEMORY = 16
+
+_building = threading.Lock()
+
+
+@dataclass(frozen=True)
+class IndexMap:
+    """Fractional pixel positions of target points in a source image.
+
+    Parameters
+    ----------
+    rows, cols
+        Shape (ny * subdivision, nx * subdivision): whole numbers at pixel centres, NaN out of sight.
+    subdivision
+        Points per side of a target cell.
+    """
+
+    rows: npt.NDArray[np.float64]
+    cols: npt.NDArray[np.float64]
+    subdivision: int
+
+
+def points_per_cell_side(source: FixedGrid, target: LocalGrid) -> int:
+    """How many points along each side of a cell resolve the source: 1 where its pixels are coarser.
+
+    The length of a cell's sides in source pixels is measured across the target and its largest
+    value rounded up, so that averaging the points averages over all pixels under the cell.
+    """
+    lattice = 9
+    x, y = (values.reshape(lattice, lattice) for values in target.domain.lattice(lattice))
+    row, col = source.pixel_of(*target.domain.to_lonlat(x, y))
+    row_x, col_x = source.pixel_of(*target.domain.to_lonlat(x + target.resolution, y))
+    row_y, col_y = source.pixel_of(*target.domain.to_lonlat(x, y + target.resolution))
+    pixels = np.concatenate([np.hypot(row_x - row, col_x - col), np.hypot(row_y - row, col_y - col)])
+    if not np.isfinite(pixels).any():
+        return 1
+    longest = float(np.nanmax(pixels))
+    return 1 if longest <= SAME_SIZE_TOLERANCE else math.ceil(longest)
+
+
+def build_index_map(source: FixedGrid, target: LocalGrid, subdivision: int) -> IndexMap:
+    """Work out where the ``subdivision`` x ``subdivision`` points of each target cell lie."""
+    x, y = target.subcell_centres(subdivision)
+    rows, cols = source.pixel_of(*target.domain.to_lonlat(*np.meshgrid(x, y)))
+    return IndexMap(rows, cols, subdivision)
+
+
+def cached_index_map(source: FixedGrid, target: LocalGrid, subdivision: int, folder: Path) -> IndexMap:
+    """The same from the cache in ``folder``, made and kept there where it is new."""
+    geometry = {
+        "version": MAP_VERSION,
+        "source": source.to_dict(),
+        "target": target.to_dict(),
+        "subdivision": subdivision,
+    }
+    key = hashlib.sha256(json.dumps(geometry, sort_keys=True).encode()).hexdigest()[:24]
+    with _building:  # so that threads that need the same new map wait for one of them to make it
+        if not (folder / f"{key}.npy").exists():
+            made = build_index_map(source, target, subdivision)
+            with Files(str(folder)).writing(f"{key}.npy") as path, path.open("wb") as stream:
+                np.save(stream, np.stack([made.rows, made.cols]))
+        return _opened(folder / f"{key}.npy", subdivision)
+
+
+@lru_cache(MAPS_IN_MEMORY)
+def _opened(path: Path, subdivision: int) -> IndexMap:
+    rows, cols = np.load(path, mmap_mode="r")
+    return IndexMap(rows, cols, subdivision)

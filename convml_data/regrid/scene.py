@@ -1,0 +1,100 @@
+"""A scene on a local grid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from convml_data.geometry.fixed_grid import FixedGrid
+from convml_data.geometry.local import LocalGrid
+from convml_data.regrid.apply import Method, apply_index_map
+from convml_data.regrid.index_map import build_index_map, cached_index_map, points_per_cell_side
+
+#: Name of the coordinate that holds the projection of a local grid.
+GRID_MAPPING = "local_projection"
+
+#: Attributes of a cropped scene that do not hold for data on another grid.
+_OF_THE_SOURCE_GRID = frozenset({"fixed_grid", "valid_share", "fingerprint"})
+
+
+def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Path | None) -> xr.Dataset:
+    """Interpolate a scene from its source grid, once, onto a local grid.
+
+    Cells that are larger than the source's pixels get the average of several bilinear samples, as
+    many as it takes to reach all pixels under the cell; ``nearest`` takes the pixel at the cell's
+    centre and averages nothing.
+
+    Parameters
+    ----------
+    scene
+        As a source's ``read`` returns it: one variable (…, y, x) and the attribute ``fixed_grid``.
+    target
+        The local grid.
+    method
+        ``bilinear`` or ``nearest``.
+    cache
+        Folder of index maps for grids that many scenes share, None for a grid used once.
+
+    Returns
+    -------
+    One variable of the same name (…, y, x), y ascending to the north, x and y in metres, float32,
+    NaN where the source has no value; attribute ``valid_share``: its share of finite cells.
+    """
+    source = FixedGrid.from_dict(json.loads(scene.attrs["fixed_grid"]))
+    subdivision = points_per_cell_side(source, target) if method == "bilinear" else 1
+    index_map = (
+        build_index_map(source, target, subdivision)
+        if cache is None
+        else cached_index_map(source, target, subdivision, cache)
+    )
+    (field,) = scene.data_vars.values()
+    values = apply_index_map(np.asarray(field.values, np.float32), index_map, method)
+
+    dims = field.dims
+    kept = {name: field[name] for name in dims[:-2] if name in field.coords}
+    regridded = xr.DataArray(
+        values,
+        dims=dims,
+        coords={**kept, **local_coordinates(target)},
+        attrs={**field.attrs, "grid_mapping": GRID_MAPPING},
+        name=field.name,
+    )
+    attributes = {name: value for name, value in scene.attrs.items() if name not in _OF_THE_SOURCE_GRID}
+    attributes |= {
+        "local_grid": json.dumps(target.to_dict()),
+        "resampling": method
+        if subdivision == 1
+        else f"mean of {subdivision} x {subdivision} {method} samples",
+        "valid_share": float(np.isfinite(values).all(axis=tuple(range(values.ndim - 2))).mean()),
+    }
+    return regridded.to_dataset().assign_attrs(attributes)
+
+
+def local_coordinates(grid: LocalGrid) -> dict[str, xr.DataArray]:
+    """CF coordinates of a local grid: x, y and the projection."""
+    return {
+        "x": xr.DataArray(
+            grid.x,
+            dims="x",
+            attrs={
+                "standard_name": "projection_x_coordinate",
+                "long_name": "zonal distance from the centre",
+                "units": "m",
+                "axis": "X",
+            },
+        ),
+        "y": xr.DataArray(
+            grid.y,
+            dims="y",
+            attrs={
+                "standard_name": "projection_y_coordinate",
+                "long_name": "meridional distance from the centre",
+                "units": "m",
+                "axis": "Y",
+            },
+        ),
+        GRID_MAPPING: xr.DataArray(np.int32(0), attrs=grid.crs.to_cf()),
+    }

@@ -1,0 +1,129 @@
+"""Gridded data on disk: one netCDF file or one Zarr group for each scene.
+
+Everything that may run in threads writes and reads netCDF through h5netcdf; the netCDF4 library
+is not safe there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import xarray as xr
+import zarr
+
+from convml_data.errors import StoreError
+from convml_data.store.files import Files
+
+Format = Literal["netcdf", "zarr"]
+
+SUFFIXES: dict[Format, str] = {"netcdf": ".nc", "zarr": ".zarr"}
+
+
+@dataclass(frozen=True)
+class ArrayStore:
+    """The scenes of one kind, by scene ID.
+
+    Parameters
+    ----------
+    files
+        The dataset's root.
+    folder
+        Below the root. netCDF files lie in it as ``<key>.nc``; Zarr groups lie in
+        ``<folder>.zarr/<key>``, one store for all scenes.
+    format
+        ``netcdf`` or ``zarr``.
+    """
+
+    files: Files
+    folder: str
+    format: Format
+
+    def name(self, key: str) -> str:
+        """File or group of a key, relative to the root."""
+        return f"{self.folder}/{key}.nc" if self.format == "netcdf" else f"{self.folder}.zarr/{key}"
+
+    def url(self, key: str) -> str:
+        """Where the data of a key lie, for people and metadata."""
+        return self.files.url(self.name(key))
+
+    def write(self, key: str, data: xr.Dataset) -> None:
+        """Keep a dataset under a key, replacing an earlier one once the new one is whole."""
+        with self.files.writing(self.name(key)) as path:
+            if self.format == "netcdf":
+                write_netcdf(path, data)
+            else:
+                data.drop_encoding().to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+
+    def open(self, key: str) -> xr.Dataset:
+        """The dataset of a key; values are read when they are used.
+
+        Raises
+        ------
+        StoreError
+            There is none, or it cannot be opened.
+        """
+        try:
+            if self.format == "netcdf":
+                source = (
+                    self.files.path(self.name(key))
+                    if self.files.is_local
+                    else self.files.filesystem.open(self.files.path(self.name(key)))
+                )
+                return xr.open_dataset(source, engine="h5netcdf", decode_coords="all")
+            return xr.open_dataset(
+                self._zarr_store(key), engine="zarr", consolidated=False, decode_coords="all"
+            )
+        except (OSError, KeyError, ValueError, zarr.errors.BaseZarrError) as error:
+            raise StoreError(f"this cannot be opened ({error})", where=self.url(key)) from error
+
+    def attributes(self, key: str) -> dict[str, Any] | None:
+        """Global attributes of a key's dataset, None where there is none that opens."""
+        try:
+            if self.format == "zarr":
+                return dict(zarr.open_group(self._zarr_store(key), mode="r").attrs)
+            name = self.files.path(self.name(key))
+            if self.files.is_local:
+                with h5py.File(name, "r") as file:
+                    return {k: _plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
+            with self.files.filesystem.open(name) as stream, h5py.File(stream, "r") as file:
+                return {k: _plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
+        except (OSError, KeyError, zarr.errors.BaseZarrError):
+            return None
+
+    def stored(self) -> list[str]:
+        """Keys that have data, sorted."""
+        if self.format == "netcdf":
+            return [Path(name).stem for name in self.files.names(f"{self.folder}/*.nc")]
+        return [Path(name).name for name in self.files.names(f"{self.folder}.zarr/*")]
+
+    def _zarr_store(self, key: str) -> Any:
+        path = self.files.path(self.name(key))
+        if self.files.is_local:
+            if not Path(path).exists():
+                raise FileNotFoundError(path)
+            return path
+        return zarr.storage.FsspecStore.from_url(self.files.url(self.name(key)), read_only=True)
+
+
+def write_netcdf(path: Path, data: xr.Dataset) -> None:
+    """Write a dataset as netCDF 4, floating-point fields compressed and filled with NaN."""
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, variable in data.variables.items():
+        floating = np.issubdtype(variable.dtype, np.floating)
+        encoding[str(name)] = {"_FillValue": np.nan if floating and variable.ndim >= 2 else None}
+        if floating and variable.ndim >= 2:
+            encoding[str(name)] |= {"zlib": True, "complevel": 1, "shuffle": True}
+    data.drop_encoding().to_netcdf(path, engine="h5netcdf", format="NETCDF4", encoding=encoding)
+
+
+def _plain(value: Any) -> Any:
+    """HDF5 attributes as the plain Python values that were written."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray):
+        return value.item() if value.size == 1 else value.tolist()
+    return value.item() if isinstance(value, np.generic) else value

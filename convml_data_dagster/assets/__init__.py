@@ -1,0 +1,1 @@
+"""One factory for each group of assets of a dataset."""

@@ -1,0 +1,151 @@
+"""The per-scene chain: cropped, regridded and tiles as one step and several assets.
+
+One step, because a scene should not wait for the other scenes of its run; several assets, because
+each stage is worth looking at, keeping and making again on its own. Every stage and scene logs one
+materialization of its own, so that a broken scene leaves its neighbours green in every asset; the
+run then fails with one summary: `docs/decisions/002-one-step-many-scenes.md`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from convml_data.meta.dataset import Dataset
+from convml_data_dagster.assets.scenes import errors_as_failures
+from convml_data_dagster.io_managers import io_manager_key
+from convml_data_dagster.partitions import scene_partitions
+from convml_data_dagster.resources import Progress, WorkersResource
+
+if TYPE_CHECKING:
+    from convml_data.pipeline.scene import Record, SceneOutcome
+
+
+class ChainConfig(dg.Config):
+    """What a run does with the scenes it is given."""
+
+    only_scenes_with_tiles: bool = Field(
+        False, description="Leave out scenes that give no tile, of which nothing but tiles is wanted."
+    )
+
+
+def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
+    """The assets ``<dataset>/cropped``, ``/regridded`` and, where tiles are asked for, ``/triplet_tiles``."""
+    specs = _specs(dataset)
+    stage_of = {spec.key: spec.key.path[-1] for spec in specs}
+
+    @dg.multi_asset(
+        name=f"{dataset.name}__scene_chain",
+        specs=specs,
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys={io_manager_key(dataset.name)},
+    )
+    def chain(
+        context: dg.AssetExecutionContext,
+        config: ChainConfig,
+        workers: WorkersResource,
+        progress: dg.ResourceParam[Progress],
+    ) -> Iterator[Any]:
+        from convml_data.pipeline.run import run_scenes
+
+        stages = frozenset(stage_of[key] for key in context.selected_asset_keys)
+        scene_ids = list(context.partition_keys)
+        failures: list[SceneOutcome] = []
+        with errors_as_failures():
+            store = getattr(context.resources, io_manager_key(dataset.name)).store()
+            if config.only_scenes_with_tiles and "triplet_tiles" in stages:
+                with_tiles = {tile.scene_id for tile in store.read_tile_plan().tiles}
+                scene_ids = [scene_id for scene_id in scene_ids if scene_id in with_tiles]
+            outcomes = run_scenes(store, scene_ids, stages, workers.workers())
+            for outcome in progress.track(outcomes, len(scene_ids)):
+                for record in outcome.records:
+                    context.log_event(_materialization(dataset.name, outcome.scene_id, record))
+                context.log.info(_line(outcome))
+                if outcome.error is not None:
+                    failures.append(outcome)
+                    if outcome.traceback is not None:
+                        context.log.error(outcome.traceback)
+        if failures:
+            raise _failure(failures, len(scene_ids))
+        yield from ()
+
+    return chain
+
+
+def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
+    name, grid = dataset.name, dataset.grid
+    ny, nx = grid.shape
+    descriptions = {
+        "cropped": (
+            f"`{dataset.meta.product}` of each scene on the satellite's own fixed grid, (bands, y, x), reflectance in "
+            "%, over the domain and a margin. NaN where there is no value."
+        ),
+        "regridded": (
+            f"Each scene on the dataset's grid: {ny} x {nx} cells (y, x) of {grid.resolution:g} m, Lambert azimuthal "
+            f"equal-area around {dataset.domain.central_latitude:g}° N {dataset.domain.central_longitude:g}° E, y "
+            "ascending to the north."
+        ),
+        "triplet_tiles": (
+            "The anchor, neighbor and distant tiles that each scene gives. A triplet is shown in its collection once "
+            "all three of its tiles are there."
+        ),
+    }
+    upstream = {
+        "cropped": ["scene_ids"],
+        "regridded": ["cropped"],
+        "triplet_tiles": ["cropped", "tile_plan"],
+    }
+    stages = [stage for stage in descriptions if stage != "triplet_tiles" or dataset.meta.sampling.triplets]
+    return [
+        dg.AssetSpec(
+            key=[name, stage],
+            deps=[[name, dependency] for dependency in upstream[stage]],
+            partitions_def=scene_partitions(name),
+            group_name=f"{name}_tiles" if stage == "triplet_tiles" else f"{name}_scenes",
+            description=descriptions[stage],
+            kinds={"png", "netcdf" if stage == "triplet_tiles" else dataset.meta.storage.format},
+            code_version=dataset.fingerprint("cropped" if stage == "cropped" else "regridded"),
+            skippable=True,
+        ).with_io_manager_key(io_manager_key(name))
+        for stage in stages
+    ]
+
+
+def _materialization(dataset_name: str, scene_id: str, record: Record) -> dg.AssetMaterialization:
+    metadata: dict[str, Any] = dict(record.metadata)
+    metadata |= {"path": dg.MetadataValue.path(record.url), "kept": record.kept}
+    if record.preview is not None:
+        encoded = base64.b64encode(record.preview).decode()
+        metadata["picture"] = dg.MetadataValue.md(f"![{scene_id}](data:image/png;base64,{encoded})")
+    return dg.AssetMaterialization(
+        [dataset_name, record.stage],
+        partition=scene_id,
+        metadata=metadata,
+        tags={"dagster/data_version": record.fingerprint},
+    )
+
+
+def _line(outcome: SceneOutcome) -> str:
+    done = ", ".join(
+        f"{record.stage} kept" if record.kept else f"{record.stage} {record.metadata['seconds']:.2f} s"
+        for record in outcome.records
+    )
+    failed = f"{outcome.failed_stage} failed: {outcome.error}" if outcome.error is not None else ""
+    return f"{outcome.scene_id}: {'; '.join(filter(None, [done, failed]))}"
+
+
+def _failure(failures: list[SceneOutcome], total: int) -> dg.Failure:
+    lines = [f"{outcome.scene_id} ({outcome.failed_stage}): {outcome.error}" for outcome in failures]
+    return dg.Failure(
+        f"{len(failures)} of {total} scenes failed; the others are done.\n" + "\n".join(lines),
+        metadata={
+            "failed_scenes": dg.MetadataValue.md("\n".join(f"- `{line}`" for line in lines)),
+            "failed": len(failures),
+        },
+        allow_retries=False,
+    )

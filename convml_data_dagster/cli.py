@@ -1,0 +1,221 @@
+"""The ``convml-data`` command: what ``convml_data`` offers by itself, and the stages through Dagster.
+
+Each stage command materializes the assets that the UI shows, in the same instance, so that what
+one did the other knows. Dagster is imported once a command needs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from convml_data import cli
+from convml_data.errors import ConvmlError
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from convml_data.meta.dataset import Dataset
+    from convml_data.store.dataset import DatasetStore
+
+T = TypeVar("T")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and give its exit status."""
+    parser, commands = cli.build_parser()
+    _add_stage_commands(commands)
+    return cli.run(parser, argv)
+
+
+def _add_stage_commands(commands: Any) -> None:
+    scene_ids = commands.add_parser("scene-ids", help="list the archive and make the scene ledger")
+    scene_ids.set_defaults(command=_scene_ids)
+    stages = {
+        "crop": ("crop every scene to the domain, on the satellite's grid", ["cropped"]),
+        "regrid": ("put every scene on the dataset's grid", ["cropped", "regridded"]),
+        "tiles": ("plan and cut the triplet tiles", ["cropped", "triplet_tiles"]),
+    }
+    per_scene = []
+    for name, (text, assets) in stages.items():
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(command=_stage, assets=assets)
+        per_scene.append(command)
+    for command in per_scene:
+        command.add_argument(
+            "--workers", type=_positive, metavar="N", help="scenes at a time (default: one for each processor)"
+        )
+        command.add_argument(
+            "--processes", action="store_true", help="work in processes instead of threads, each with its own memory"
+        )
+        command.add_argument("--dask-scheduler", metavar="ADDRESS", help="work on a running Dask cluster")
+    ui = commands.add_parser("ui", help="open Dagster's UI on the dataset")
+    ui.add_argument("--port", type=_positive, default=3000)
+    ui.set_defaults(command=_ui)
+    for command in (scene_ids, *per_scene, ui):
+        cli.add_data_path(command)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+class _Session:
+    """A dataset, its Dagster definitions and the instance that keeps the record."""
+
+    def __init__(self, data_path: Path, workers: Any = None) -> None:
+        from convml_data.meta.dataset import load_dataset
+        from convml_data.store.dataset import DatasetStore
+        from convml_data_dagster.definitions import build_definitions
+        from convml_data_dagster.instance import dagster_home, open_instance
+
+        self.dataset: Dataset = load_dataset(data_path)
+        overrides = {"progress": TerminalProgress()} | ({"workers": workers} if workers else {})
+        self.definitions = build_definitions([self.dataset.directory], overrides)
+        self.store: DatasetStore = DatasetStore.of(self.dataset)
+        self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
+
+    def materialize(
+        self,
+        *assets: str,
+        scene_ids: Sequence[str] = (),
+        ops: dict[str, Any] | None = None,
+    ) -> None:
+        """Materialize assets of the dataset in one run, for a range of scenes where there are any."""
+        import dagster as dg
+
+        tags = {}
+        if scene_ids:
+            tags = {
+                "dagster/asset_partition_range_start": scene_ids[0],
+                "dagster/asset_partition_range_end": scene_ids[-1],
+            }
+        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey([self.dataset.name, asset]) for asset in assets],
+            tags=tags,
+            run_config={
+                # The terminal shows progress and one summary; the run's whole log is in the instance.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                **({"ops": ops} if ops else {}),
+            },
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise ConvmlError(_cause(result))
+
+
+def _cause(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data is not None and failure.user_failure_data.description:
+                return str(failure.user_failure_data.description).rstrip(".")
+            if failure.error is not None:
+                return failure.error.to_string()
+    return f"run {result.run_id} failed before it began; its log is in the Dagster instance"
+
+
+def _scene_ids(arguments: argparse.Namespace) -> int:
+    session = _Session(arguments.data_path)
+    session.materialize("scene_ids")
+    _print_ledger(session.store)
+    return 0
+
+
+def _print_ledger(store: DatasetStore) -> None:
+    ledger = store.read_ledger()
+    print(f"{len(ledger.scenes)} scenes of {len(ledger.rows)} scans seen in {ledger.archive}")
+    for reason, count in ledger.drops().items():
+        print(f"  {count} dropped: {reason}")
+    print(f"scene ledger: {store.files.url(store.layout.ledger)}")
+
+
+def _stage(arguments: argparse.Namespace) -> int:
+    from convml_data.pipeline.discovery import ledger_is_current
+    from convml_data.pipeline.tiles import tile_plan_is_current
+    from convml_data_dagster.partitions import register_scenes
+    from convml_data_dagster.resources import WorkersResource
+
+    session = _Session(
+        arguments.data_path,
+        WorkersResource(
+            count=arguments.workers,
+            kind="processes" if arguments.processes else "threads",
+            address=arguments.dask_scheduler,
+        ),
+    )
+    if not ledger_is_current(session.store):
+        session.materialize("scene_ids")
+        _print_ledger(session.store)
+    scene_ids = session.store.read_ledger().scene_ids
+    if not scene_ids:
+        session.materialize("scene_ids")  # says why there are none
+    # The ledger is the truth; a fresh instance may not know its scenes yet.
+    register_scenes(session.instance, session.dataset.name, scene_ids)
+
+    ops: dict[str, Any] = {}
+    if "triplet_tiles" in arguments.assets:
+        if session.dataset.meta.sampling.triplets is None or not tile_plan_is_current(session.store):
+            _plan_tiles(session)
+        for warning in session.store.read_tile_plan().warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        ops = {f"{session.dataset.name}__scene_chain": {"config": {"only_scenes_with_tiles": True}}}
+    session.materialize(*arguments.assets, scene_ids=scene_ids, ops=ops)
+    for asset in arguments.assets:
+        print(f"{asset}: {_place(session.store, asset)}")
+    return 0
+
+
+def _plan_tiles(session: _Session) -> None:
+    from convml_data.pipeline.tiles import make_tile_plan
+
+    if session.dataset.meta.sampling.triplets is None:
+        make_tile_plan(session.store)  # there is no such asset; this says what to add to meta.yaml
+    session.materialize("tile_plan")
+
+
+def _place(store: DatasetStore, asset: str) -> str:
+    return store.files.url("triplets" if asset == "triplet_tiles" else store.layout.folder([asset]))
+
+
+def _ui(arguments: argparse.Namespace) -> int:
+    from convml_data.meta.dataset import find_datasets
+    from convml_data_dagster.instance import dagster_home, prepare_home
+
+    directories = find_datasets([arguments.data_path])
+    if not directories:
+        raise ConvmlError(
+            "there is no meta.yaml in this folder or in the folders in it",
+            where=str(arguments.data_path),
+            remedy="Name the dataset's folder with --data-path",
+        )
+    home = dagster_home(directories[0])
+    prepare_home(home)
+    os.environ |= {
+        "DAGSTER_HOME": str(home),
+        "CONVML_DATASETS": os.pathsep.join(str(directory.absolute()) for directory in directories),
+    }
+    command = ["dagster", "dev", "-m", "convml_data_dagster.definitions", "-p", str(arguments.port)]
+    os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+class TerminalProgress:
+    """A progress bar over the scenes of a run."""
+
+    def track(self, outcomes: Iterable[T], total: int) -> Iterator[T]:
+        """Pass the outcomes on and show how many there were."""
+        from tqdm import tqdm
+
+        yield from tqdm(outcomes, total=total, unit="scene", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The code location: one asset graph for each dataset that it serves.
+
+Datasets are the folders named by the environment variable ``CONVML_DATASETS`` (a path list; default
+the current directory) that hold a ``meta.yaml``, or their children that do. This module only
+assembles; assets are made in ``assets``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from convml_data.errors import MetaError
+from convml_data.meta.dataset import Dataset, dataset_paths_from_environment, load_datasets
+from convml_data_dagster.assets.chain import scene_chain
+from convml_data_dagster.assets.scenes import scene_ids_asset, tile_plan_asset
+from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
+from convml_data_dagster.resources import Progress, WorkersResource
+
+# Backfill policies are in beta for as long as they have existed, and what they do here is tested.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """All assets and resources of the datasets found in ``paths``.
+
+    A ``meta.yaml`` that describes no dataset does not take the others down: it is shown as an asset
+    of its folder's name that carries the message.
+    """
+    datasets, errors = load_datasets(paths)
+    resources: dict[str, Any] = {
+        "workers": WorkersResource(),
+        "progress": Progress(),
+        **{
+            io_manager_key(dataset.name): IO_MANAGERS[dataset.meta.storage.format](directory=str(dataset.directory))
+            for dataset in datasets
+        },
+    }
+    return dg.Definitions(
+        assets=[asset for dataset in datasets for asset in dataset_assets(dataset)]
+        + [_broken_dataset(number, error) for number, error in enumerate(errors)],
+        resources=resources | dict(resource_overrides or {}),
+        # One process for each run: parallelism is inside the step, where a scene costs no process.
+        executor=dg.in_process_executor,
+    )
+
+
+def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
+    """The asset graph of one dataset."""
+    assets = [scene_ids_asset(dataset), scene_chain(dataset)]
+    if dataset.meta.sampling.triplets is not None:
+        assets.append(tile_plan_asset(dataset))
+    return assets
+
+
+def _broken_dataset(number: int, error: MetaError) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=["unreadable", f"meta_yaml_{number}"],
+        group_name="unreadable",
+        description=f"This dataset is not served:\n\n```\n{error}\n```\n\nCorrect it, then reload the definitions.",
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads."""
+    return build_definitions(dataset_paths_from_environment())
