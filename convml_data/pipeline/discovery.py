@@ -25,7 +25,11 @@ def make_ledger(store: DatasetStore) -> Ledger:
 
 
 def ledger_is_current(store: DatasetStore) -> bool:
-    """Whether there is a ledger that was made from this ``meta.yaml``."""
+    """Whether there is a ledger that was made from this ``meta.yaml`` and archive."""
     if not store.files.exists(store.layout.ledger):
         return False
-    return store.read_ledger().fingerprint == store.dataset.fingerprint("scene_ids")
+    ledger = store.read_ledger()
+    return (
+        ledger.fingerprint == store.dataset.fingerprint("scene_ids")
+        and ledger.archive == source_of(store.dataset).archive
+    )

@@ -8,10 +8,12 @@ are kept. An error ends the scene, not its neighbours.
 from __future__ import annotations
 
 import io
+import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal, get_args
 
 import xarray as xr
@@ -142,20 +144,18 @@ class _SceneWork:
 
         return self._scene_stage("regridded", regrid)
 
-    def _scene_stage(self, stage: Stage, make: Callable[[], xr.Dataset]) -> Record:
+    def _scene_stage(self, stage: Literal["cropped", "regridded"], make: Callable[[], xr.Dataset]) -> Record:
         """A stage that gives one gridded dataset and one picture for the scene."""
         started = time.perf_counter()
         scene_id = self.task.row.scene_id
         arrays, picture = self.store.scenes([stage]), self.store.picture(stage, scene_id)
-        fingerprint = self.dataset.fingerprint(stage)
+        fingerprint = scene_fingerprint(self.dataset, stage, self.task.row)
         attributes = arrays.attributes(scene_id)
         kept = (
-            attributes is not None
-            and attributes.get("fingerprint") == fingerprint
-            and self.store.files.exists(picture)
+            attributes is not None and attributes.get("fingerprint") == fingerprint and self.store.files.exists(picture)
         )
         if kept and attributes is not None:
-            image = Image.open(io.BytesIO(self.store.files.read_bytes(picture)))
+            image: Image.Image = Image.open(io.BytesIO(self.store.files.read_bytes(picture)))
         else:
             data = make()
             data = data.assign_attrs(
@@ -171,19 +171,16 @@ class _SceneWork:
         metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
-        return Record(
-            stage, arrays.url(scene_id), fingerprint, kept, metadata, thumbnail(image, PREVIEW_SIDE)
-        )
+        return Record(stage, arrays.url(scene_id), fingerprint, kept, metadata, thumbnail(image, PREVIEW_SIDE))
 
     def _cropped(self) -> xr.Dataset:
         """The scene on its source's grid, from the stage before or from its file."""
         if self.cropped is None:
             arrays, scene_id = self.store.scenes(["cropped"]), self.task.row.scene_id
             attributes = arrays.attributes(scene_id)
-            if attributes is None or attributes.get("fingerprint") != self.dataset.fingerprint("cropped"):
-                state = (
-                    "there is no cropped scene" if attributes is None else "the cropped scene is out of date"
-                )
+            expected = scene_fingerprint(self.dataset, "cropped", self.task.row)
+            if attributes is None or attributes.get("fingerprint") != expected:
+                state = "there is no cropped scene" if attributes is None else "the cropped scene is out of date"
                 raise SceneError(
                     f"{state} to work from",
                     where=arrays.url(scene_id),
@@ -209,15 +206,19 @@ class _SceneWork:
         return Record(
             "triplet_tiles",
             self.store.files.url("triplets"),
-            self.dataset.fingerprint("regridded"),
+            self._tiles_fingerprint(),
             kept,
             metadata,
             thumbnail(previews[0], PREVIEW_SIDE) if previews else None,
         )
 
+    def _tiles_fingerprint(self) -> str:
+        each = [tile_fingerprint(self.dataset, self.task.row, tile) for tile in self.task.tiles]
+        return sha256(json.dumps(each).encode()).hexdigest()[:12]
+
     def _cut_tile(self, tile: TileSpec) -> tuple[bool, Image.Image]:
         """Whether the tile was there already, and its picture."""
-        files, fingerprint = self.store.files, tile_fingerprint(self.dataset, tile)
+        files, fingerprint = self.store.files, tile_fingerprint(self.dataset, self.task.row, tile)
         for waiting in (False, True):
             arrays = self.store.tiles(tile.collection, waiting=waiting)
             if tile_is_complete(arrays, tile, fingerprint):
@@ -238,9 +239,19 @@ class _SceneWork:
         return False, image
 
 
-def tile_fingerprint(dataset: Dataset, tile: TileSpec) -> str:
+def scene_fingerprint(dataset: Dataset, stage: Literal["cropped", "regridded"], row: LedgerRow) -> str:
+    """What a scene's file of a stage is made from: settings, and the source files by their names.
+
+    Names of archive files hold the time of their processing, so a reprocessed scene is made anew,
+    and one from a mirror of the archive is not.
+    """
+    names = sorted(file.url.rpartition("/")[2] for file in row.scan.files.values())
+    return sha256(json.dumps([dataset.fingerprint(stage), names]).encode()).hexdigest()[:12]
+
+
+def tile_fingerprint(dataset: Dataset, row: LedgerRow, tile: TileSpec) -> str:
     """What a tile is made from: its place and shape, the cropped scene and the interpolation."""
-    return tile.fingerprint(f"{dataset.fingerprint('cropped')} {dataset.meta.sampling.method}")
+    return tile.fingerprint(f"{scene_fingerprint(dataset, 'cropped', row)} {dataset.meta.sampling.method}")
 
 
 def tile_is_complete(arrays: ArrayStore, tile: TileSpec, fingerprint: str) -> bool:

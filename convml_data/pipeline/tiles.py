@@ -86,12 +86,12 @@ def remove_outdated_tiles(store: DatasetStore, plan: TilePlan) -> int:
 
     A collection must not mix them with the present ones, and a reader could not tell them apart.
     """
-    wanted = {(tile.collection, tile.name): tile_fingerprint(store.dataset, tile) for tile in plan.tiles}
+    rows = {row.scene_id: row for row in store.read_ledger().scenes}
+    wanted = {
+        (tile.collection, tile.name): tile_fingerprint(store.dataset, rows[tile.scene_id], tile) for tile in plan.tiles
+    }
     state = hashlib.sha256(json.dumps(sorted(wanted.items())).encode()).hexdigest().encode()
-    if (
-        store.files.exists(store.layout.tiles_state)
-        and store.files.read_bytes(store.layout.tiles_state) == state
-    ):
+    if store.files.exists(store.layout.tiles_state) and store.files.read_bytes(store.layout.tiles_state) == state:
         return 0
     removed = 0
     for waiting, collection in product((False, True), _collections_on_disk(store)):

@@ -151,16 +151,16 @@ class Ledger:
         try:
             values = json.loads(text)
             version = values["format_version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"this is no scene ledger ({error})", where=where, remedy=remedy) from error
-        if version != FORMAT_VERSION:
-            raise StoreError(
-                f"this ledger has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy
+            if version != FORMAT_VERSION:
+                raise StoreError(
+                    f"this ledger has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy
+                )
+            return cls(
+                values["source"],
+                values["product"],
+                values["archive"],
+                values["fingerprint"],
+                tuple(LedgerRow.from_dict(row) for row in values["rows"]),
             )
-        return cls(
-            values["source"],
-            values["product"],
-            values["archive"],
-            values["fingerprint"],
-            tuple(LedgerRow.from_dict(row) for row in values["rows"]),
-        )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"this is no scene ledger ({error})", where=where, remedy=remedy) from error

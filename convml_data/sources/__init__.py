@@ -19,6 +19,6 @@ def source_of(dataset: Dataset) -> Source:
         satellite=meta.source,
         product=meta.product,
         sector=meta.sector,
-        archive=archive_url(meta.source, meta.archive),
+        archive=archive_url(meta.source, dataset.archive),
         rayleigh_correction=meta.product_options.rayleigh_correction,
     )

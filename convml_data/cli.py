@@ -1,0 +1,148 @@
+"""The ``convml-data`` command: its frame, and the sub-commands that need no Dagster.
+
+Whoever adds sub-commands takes the parser from :func:`build_parser`, gives each a default ``command``
+(a function of the parsed arguments that returns the exit status) and hands the parser to :func:`run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convml_data import __version__
+from convml_data.errors import ConvmlError
+
+if TYPE_CHECKING:
+    from convml_data.meta.dataset import Dataset
+
+    SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, SubParsers]:
+    """The parser with the sub-commands of this module, and where to add more."""
+    parser = argparse.ArgumentParser(
+        prog="convml-data",
+        description="Make machine-learning datasets of satellite images, as a meta.yaml describes them.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    command = commands.add_parser("validate", help="check a meta.yaml and say what it describes")
+    add_data_path(command)
+    command.set_defaults(command=_validate)
+
+    command = commands.add_parser("schema", help="print the JSON schema of meta.yaml")
+    command.set_defaults(command=_schema)
+    return parser, commands
+
+
+def add_data_path(parser: argparse.ArgumentParser) -> None:
+    """The option that names the dataset's folder, as ``data_path``."""
+    parser.add_argument(
+        "--data-path",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="folder that holds the meta.yaml (default: the current one)",
+    )
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name.
+
+    Returns
+    -------
+    The exit status: the command's own, 1 for an error that the user can mend (printed as one
+    ``error: …``), 130 when interrupted, 141 when the reader of the output has gone.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+        sys.stdout.flush()
+        return status
+    except ConvmlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # What is still buffered would fail again when the interpreter closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from convml_data.meta.dataset import load_dataset
+
+    print(_summary(load_dataset(arguments.data_path)))
+    return 0
+
+
+def _schema(arguments: argparse.Namespace) -> int:
+    from convml_data.meta.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _summary(dataset: Dataset) -> str:
+    """What a dataset's description means, a fact a line."""
+    meta, domain, grid = dataset.meta, dataset.domain, dataset.grid
+    spans = meta.time.spans()
+    length = sum((span.end - span.start for span in spans), timedelta())
+    rows = [
+        ("dataset", dataset.name),
+        ("source", f"{meta.source}, sector {meta.sector}, from {dataset.archive or 'the default archive'}"),
+        ("product", meta.product),
+        ("time", f"{len(spans)} span{'s' if len(spans) > 1 else ''}, {_duration(length)} in all (UTC)"),
+        *(("", f"{span.start} to {span.end}, {_duration(span.end - span.start)}") for span in spans),
+    ]
+    if meta.time.filters.N_hours_from_zenith is not None:
+        rows.append(("", f"less than {meta.time.filters.N_hours_from_zenith:g} h from local solar noon"))
+    rows += [
+        ("domain", f"{_kilometres(domain.l_zonal, domain.l_meridional)} (zonal × meridional)"),
+        ("", f"centred on latitude {domain.central_latitude:g}°, longitude {domain.central_longitude:g}°"),
+        (
+            "grid",
+            f"{grid.shape[1]} × {grid.shape[0]} cells of {grid.resolution:g} m, {meta.sampling.method}",
+        ),
+    ]
+    triplets, tile_length = meta.sampling.triplets, dataset.tile_length
+    if triplets is not None and tile_length is not None:
+        counts = ", ".join(f"{name} {count}" for name, count in triplets.N_triplets.items())
+        rows += [
+            ("triplets", counts),
+            ("", f"tiles of {triplets.tile_N} × {triplets.tile_N} cells"),
+            ("", f"that is {_kilometres(tile_length, tile_length)}"),
+        ]
+        if dataset.read_domain != domain:
+            read = dataset.read_domain
+            rows.append(
+                (
+                    "warning",
+                    "tiles are longer than the domain, so that data is read beyond it: "
+                    f"{_kilometres(read.l_zonal, read.l_meridional)}",
+                )
+            )
+    rows.append(("storage", f"{meta.storage.format} in {dataset.root}"))
+    return "\n".join(f"{name:<9} {fact}" for name, fact in rows)
+
+
+def _kilometres(zonal: float, meridional: float) -> str:
+    return f"{zonal / 1e3:g} km × {meridional / 1e3:g} km"
+
+
+def _duration(length: timedelta) -> str:
+    """Days, hours, minutes and seconds without the zeros."""
+    minutes, seconds = divmod(length.total_seconds(), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    return " ".join(f"{count:g} {unit}" for count, unit in parts if count) or "one instant"

@@ -1,0 +1,1 @@
+"""``meta.yaml``: its models, reading it, and the dataset it describes."""

@@ -1,0 +1,250 @@
+"""A dataset: a folder with a ``meta.yaml``, and what follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from convml_data.errors import MetaError
+from convml_data.geometry.local import LocalDomain, LocalGrid
+from convml_data.meta.load import META_NAME, read_meta
+from convml_data.meta.models import Meta
+
+#: Part of every fingerprint of a stage. Raise a stage's number whenever the same meta.yaml and the
+#: same source files would give other values in its files than before, so that files of older code
+#: are made anew. ``regridded`` includes ``cropped``. New attributes or metadata are no reason.
+CODE_VERSIONS = {"scene_ids": 1, "cropped": 1, "regridded": 1}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a folder's ``meta.yaml`` describes.
+
+    Parameters
+    ----------
+    name
+        The folder's name with ``_`` for whatever is no letter, digit or ``_``.
+    directory
+        The folder, absolute.
+    meta
+        The description.
+    """
+
+    name: str
+    directory: Path
+    meta: Meta
+
+    @property
+    def domain(self) -> LocalDomain:
+        """The area of the dataset."""
+        domain = self.meta.domain
+        return LocalDomain(domain.central_latitude, domain.central_longitude, domain.l_zonal, domain.l_meridional)
+
+    @property
+    def grid(self) -> LocalGrid:
+        """The domain at the sampling resolution."""
+        return self.domain.grid(self.meta.sampling.resolution)
+
+    @property
+    def tile_length(self) -> float | None:
+        """Side of a tile in metres, None where no tiles are asked for."""
+        triplets = self.meta.sampling.triplets
+        return None if triplets is None else self.meta.sampling.resolution * triplets.tile_N
+
+    @cached_property
+    def read_domain(self) -> LocalDomain:
+        """The area that must be read from the source.
+
+        Where a tile is longer than the domain, its centre may lie anywhere along that side, and its
+        data is read beyond it.
+        """
+        domain, length = self.domain, self.tile_length
+        if length is None:
+            return domain
+        reach_x, reach_y = _reach_of_tiles(domain, length)
+        return domain.expanded(
+            reach_x - domain.l_zonal / 2 if length > domain.l_zonal else 0.0,
+            reach_y - domain.l_meridional / 2 if length > domain.l_meridional else 0.0,
+        )
+
+    @property
+    def archive(self) -> str | None:
+        """Folder or URL of the source's files, None for the source's own default.
+
+        ``{satellite}`` is still in it.
+        """
+        archive = self.meta.archive
+        return None if archive is None else self._located(archive)
+
+    @property
+    def root(self) -> str:
+        """Folder or URL that holds the dataset's files."""
+        return self._located(self.meta.storage.root or ".")
+
+    def _located(self, place: str) -> str:
+        protocol, separator, rest = place.partition("://")
+        if separator:
+            return f"{protocol}://{rest.rstrip('/')}"
+        return str((self.directory / place).resolve())
+
+    def fingerprint(self, stage: str) -> str:
+        """What the files of a stage depend on, in 12 hexadecimal digits.
+
+        Made of values, not of text: a ``meta.yaml`` written differently that means the same has the
+        same fingerprints.
+
+        Parameters
+        ----------
+        stage
+            ``scene_ids``, ``cropped`` or ``regridded``.
+
+        Raises
+        ------
+        KeyError
+            There is no such stage.
+        """
+        depends_on = {"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)}
+        canonical = json.dumps(depends_on, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def _inputs(self, stage: str) -> dict[str, Any]:
+        meta = self.meta
+        source = {
+            "source": meta.source,
+            "product": meta.product,
+            "sector": meta.sector,
+            "archive": meta.archive,
+        }
+        if stage == "scene_ids":
+            filters = meta.time.filters
+            uses_longitude = filters.N_hours_from_zenith is not None
+            return source | {
+                "spans": [(span.start.isoformat(), span.end.isoformat()) for span in meta.time.spans()],
+                "filters": filters.model_dump(),
+                "central_longitude": meta.domain.central_longitude if uses_longitude else None,
+            }
+        if stage == "cropped":
+            return source | {
+                "product_options": meta.product_options.model_dump(),
+                "read_domain": asdict(self.read_domain),
+            }
+        return {
+            "cropped": self.fingerprint("cropped"),
+            "domain": asdict(self.domain),
+            "resolution": meta.sampling.resolution,
+            "method": meta.sampling.method,
+        }
+
+
+def _reach_of_tiles(domain: LocalDomain, length: float) -> tuple[float, float]:
+    """How far from the origin in x and y tiles reach whose centres lie in the domain.
+
+    A tile has a projection of its own, so that on the domain's plane it is turned and no longer
+    square, the more so the farther from the domain's centre and the nearer to a pole. In whole
+    kilometres rounded up, so that the last digits of a projection library do not matter.
+    """
+    far_x = far_y = 0.0
+    for lon, lat in zip(*domain.to_lonlat(*domain.lattice(5)), strict=True):
+        tile = LocalDomain(float(lat), float(lon), length, length)
+        x, y = domain.from_lonlat(*tile.to_lonlat(*tile.outline(16)))
+        far_x, far_y = max(far_x, float(abs(x).max())), max(far_y, float(abs(y).max()))
+    return 1e3 * math.ceil(far_x / 1e3), 1e3 * math.ceil(far_y / 1e3)
+
+
+def load_dataset(directory: Path) -> Dataset:
+    """The dataset in a folder.
+
+    Raises
+    ------
+    MetaError
+        The folder has no ``meta.yaml``, or it does not describe a dataset.
+    """
+    directory = directory.resolve()
+    name = re.sub(r"[^A-Za-z0-9_]", "_", directory.name)
+    if not name:
+        raise MetaError(
+            "a dataset is named after its folder, and this one has no name",
+            where=str(directory),
+            remedy="Put meta.yaml into a folder of its own",
+        )
+    return Dataset(name, directory, read_meta(directory / META_NAME))
+
+
+def load_datasets(paths: Sequence[Path]) -> tuple[list[Dataset], list[MetaError]]:
+    """All datasets at or directly below the paths, and an error for each that cannot be served.
+
+    Of folders that give the same name none is served, since their scenes and records would mix.
+    """
+    errors: list[MetaError] = []
+    by_name: defaultdict[str, list[Dataset]] = defaultdict(list)
+    directories: dict[Path, None] = {}
+    for path in paths:
+        try:
+            directories |= dict.fromkeys(find_datasets([path]))
+        except MetaError as error:
+            errors.append(error)
+    for directory in directories:
+        try:
+            dataset = load_dataset(directory)
+        except MetaError as error:
+            errors.append(error)
+        else:
+            by_name[dataset.name].append(dataset)
+    for name, namesakes in by_name.items():
+        if len(namesakes) > 1:
+            folders = " and ".join(str(dataset.directory) for dataset in namesakes)
+            errors.append(
+                MetaError(
+                    f"{folders} would both be the dataset {name}",
+                    remedy="Rename one of the folders; all but letters, digits and _ counts as _",
+                )
+            )
+    return [namesakes[0] for namesakes in by_name.values() if len(namesakes) == 1], errors
+
+
+def find_datasets(paths: Sequence[Path]) -> list[Path]:
+    """The folders that hold a ``meta.yaml``: each path itself, or else its children, sorted.
+
+    Raises
+    ------
+    MetaError
+        A path is no folder or cannot be listed.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        folder = path.resolve()
+        if _holds_meta(folder):
+            found[folder] = None
+            continue
+        try:
+            children = sorted(folder.iterdir())
+        except OSError as error:
+            raise MetaError(
+                f"datasets cannot be looked for here ({error.strerror})",
+                where=str(folder),
+                remedy="Name folders that hold a meta.yaml, or folders of such folders",
+            ) from error
+        found |= dict.fromkeys(child.resolve() for child in children if _holds_meta(child))
+    return list(found)
+
+
+def _holds_meta(folder: Path) -> bool:
+    try:
+        return (folder / META_NAME).is_file()
+    except PermissionError:
+        return False
+
+
+def dataset_paths_from_environment() -> list[Path]:
+    """The paths that ``CONVML_DATASETS`` lists, or the current directory."""
+    listed = os.environ.get("CONVML_DATASETS", "").split(os.pathsep)
+    return [Path(path) for path in listed if path] or [Path()]

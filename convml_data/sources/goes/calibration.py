@@ -1,0 +1,130 @@
+"""From the counts in an ABI file to radiance, reflectance and brightness temperature.
+
+Formulas: GOES-R Product Definition and Users' Guide (PUG), volume 3, sections 5.0.2 (packing), 5.1.3.6
+(reflectance factor) and 5.1.3.7 (brightness temperature).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float32Array = npt.NDArray[np.float32]
+
+#: What the values of the data quality flag mean (PUG, volume 3, table 5.1.3.5).
+DQF_MEANINGS = (
+    "good",
+    "conditionally_usable",
+    "out_of_range",
+    "no_value",
+    "focal_plane_temperature_threshold_exceeded",
+)
+_NO_VALUE = DQF_MEANINGS.index("no_value")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How radiances are packed into counts.
+
+    Parameters
+    ----------
+    scale_factor, add_offset
+        Radiance of a count and of count zero, in the radiance's unit.
+    fill
+        The count of pixels without a value.
+    """
+
+    scale_factor: float
+    add_offset: float
+    fill: int
+
+
+@dataclass(frozen=True)
+class Planck:
+    """Constants of a channel's Planck function: ``fk1``, ``fk2``, ``bc1`` (K) and ``bc2``."""
+
+    fk1: float
+    fk2: float
+    bc1: float
+    bc2: float
+
+
+def radiance(counts: npt.NDArray[np.integer], dqf: npt.NDArray[np.uint8], packing: Packing) -> Float32Array:
+    """Spectral radiance, NaN where the counts are fill or the quality flag says "no value".
+
+    All other pixels are kept, the conditionally usable and the saturated (out of range) too, as
+    satpy's reader does by default; :func:`dqf_shares` tells how many there are. Negative radiances
+    are noise around zero and are kept, so that means over dark areas are not biased.
+
+    Parameters
+    ----------
+    counts
+        As read, shape (y, x).
+    dqf
+        Data quality flags, same shape.
+    packing
+        Of the file.
+
+    Returns
+    -------
+    ndarray of float32
+        W m-2 sr-1 um-1 for the reflective channels 1 to 6, mW m-2 sr-1 (cm-1)-1 for the others.
+    """
+    # In float32 throughout, as the packing is given: a count is far coarser than what that loses.
+    values = counts.astype(np.float32) * np.float32(packing.scale_factor) + np.float32(packing.add_offset)
+    values[(counts == packing.fill) | (dqf == _NO_VALUE)] = np.nan
+    return values
+
+
+def reflectance(radiance: Float32Array, esun: float, earth_sun_distance: float) -> Float32Array:
+    """Reflectance factor of a channel from 1 to 6: L π d² / E, no correction for the height of the sun.
+
+    The files' ``kappa0`` is the same factor π d² / E rounded to five digits, so it is made from its parts.
+
+    Parameters
+    ----------
+    radiance
+        L, W m-2 sr-1 um-1.
+    esun
+        E, solar irradiance in the band at one astronomical unit, W m-2 um-1.
+    earth_sun_distance
+        d, astronomical units (``earth_sun_distance_anomaly_in_AU``).
+
+    Returns
+    -------
+    ndarray of float32
+        Percent.
+    """
+    return radiance * np.float32(np.pi * earth_sun_distance**2 / esun) * np.float32(100)
+
+
+def brightness_temperature(radiance: Float32Array, planck: Planck) -> Float32Array:
+    """Temperature of a black body that radiates as much: (fk2 / ln(fk1 / L + 1) − bc1) / bc2.
+
+    Parameters
+    ----------
+    radiance
+        L, mW m-2 sr-1 (cm-1)-1.
+    planck
+        Of the channel, 7 to 16.
+
+    Returns
+    -------
+    ndarray of float32
+        Kelvin, NaN where the radiance is not positive: noise over very cold tops in channel 7 has no
+        temperature.
+    """
+    positive = np.where(radiance > 0, radiance, np.nan).astype(np.float64)
+    temperature = (planck.fk2 / np.log1p(planck.fk1 / positive) - planck.bc1) / planck.bc2
+    return temperature.astype(np.float32)
+
+
+def dqf_shares(dqf: npt.NDArray[np.uint8]) -> dict[str, float]:
+    """The share of the pixels with each quality flag, by meaning.
+
+    What is missing from one is the share of pixels without a flag, beside the earth or never sent.
+    """
+    occurrences = np.bincount(dqf.ravel(), minlength=256)
+    return {name: float(occurrences[flag] / dqf.size) for flag, name in enumerate(DQF_MEANINGS)}

@@ -1,0 +1,326 @@
+"""The tile plan: which scene gives which tile of which triplet, and where."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from convml_data.draws import named_uniforms
+from convml_data.errors import PlanError, StoreError
+from convml_data.geometry.local import LocalDomain, LocalGrid
+from convml_data.tiles.placement import CentreBox, PairPlacement, centre_box, fits_along
+from convml_data.tiles.scene_draws import draw_scene_pairs, split_scenes
+
+#: Raised whenever a plan or the files of a tile are written in a way that older ones are not.
+FORMAT_VERSION = 1
+
+#: What a triplet is made of, in its order.
+TILE_TYPES = ("anchor", "neighbor", "distant")
+
+#: Tiles that stick out of the domain by less than this many metres are not worth a warning.
+NEGLIGIBLE = 1.0
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """A tile to be cut.
+
+    Parameters
+    ----------
+    collection
+        ``train``, ``study``, …
+    triplet_id
+        Number of its triplet in the collection, from 0.
+    tile_type
+        ``anchor``, ``neighbor`` or ``distant``.
+    scene_id
+        Where its data comes from.
+    x_c, y_c
+        Its centre on the domain's plane, metres to the east and to the north of the domain's centre.
+    central_latitude, central_longitude
+        Its centre, degrees north and east.
+    length
+        Of its sides on its own plane, metres.
+    resolution
+        Side of a cell, metres.
+    distant_from_same_scene
+        Whether the distant tile of its triplet comes from the scene of the anchor.
+    """
+
+    collection: str
+    triplet_id: int
+    tile_type: str
+    scene_id: str
+    x_c: float
+    y_c: float
+    central_latitude: float
+    central_longitude: float
+    length: float
+    resolution: float
+    distant_from_same_scene: bool
+
+    @property
+    def name(self) -> str:
+        """What its files are called, without folder and ending."""
+        return f"{self.triplet_id:05d}_{self.tile_type}"
+
+    @property
+    def grid(self) -> LocalGrid:
+        """Its cells."""
+        return LocalDomain(self.central_latitude, self.central_longitude, self.length, self.length).grid(
+            self.resolution
+        )
+
+    def fingerprint(self, of_source: str) -> str:
+        """12 hexadecimal digits that change with anything that its pixels or its yml follow from.
+
+        Parameters
+        ----------
+        of_source
+            Fingerprint of what its scene's data follows from.
+        """
+        # Sines and projections may differ in the last bit between processors; a millimetre changes no pixel.
+        place = {
+            "x_c": round(self.x_c, 3),
+            "y_c": round(self.y_c, 3),
+            "central_latitude": round(self.central_latitude, 8),
+            "central_longitude": round(self.central_longitude, 8),
+        }
+        described = {"format_version": FORMAT_VERSION, "source": of_source, "tile": self.to_dict() | place}
+        return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TileSpec:
+        """The tile that :meth:`to_dict` described."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """All tiles of a dataset's triplets.
+
+    Parameters
+    ----------
+    fingerprint
+        Of what the plan follows from.
+    scenes
+        The scenes of each collection in time order, those that no triplet drew included.
+    warnings
+        What a user should know about the plan, a sentence each.
+    tiles
+        By collection, triplet and type.
+    """
+
+    fingerprint: str
+    scenes: Mapping[str, tuple[str, ...]]
+    warnings: tuple[str, ...]
+    tiles: tuple[TileSpec, ...]
+
+    def tiles_of(self, scene_id: str) -> tuple[TileSpec, ...]:
+        """The tiles that a scene gives, in the plan's order."""
+        return self._tiles_by_scene.get(scene_id, ())
+
+    @cached_property
+    def _tiles_by_scene(self) -> dict[str, tuple[TileSpec, ...]]:
+        tiles: defaultdict[str, list[TileSpec]] = defaultdict(list)
+        for tile in self.tiles:
+            tiles[tile.scene_id].append(tile)
+        return {scene_id: tuple(of_scene) for scene_id, of_scene in tiles.items()}
+
+    def to_json(self) -> str:
+        """The plan's written form, one tile a line."""
+        head = {
+            "format_version": FORMAT_VERSION,
+            "fingerprint": self.fingerprint,
+            "warnings": list(self.warnings),
+            "scenes": {collection: list(scene_ids) for collection, scene_ids in self.scenes.items()},
+        }
+        lines = ",\n".join("  " + json.dumps(tile.to_dict()) for tile in self.tiles)
+        return json.dumps(head, indent=1)[:-2] + ',\n "tiles": [\n' + lines + "\n ]\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> TilePlan:
+        """The plan that :meth:`to_json` wrote; ``where`` names its file in errors.
+
+        Raises
+        ------
+        StoreError
+            The text is no tile plan, or one of another format version.
+        """
+        remedy = "Delete it and run `convml-data tiles` to make it anew"
+        try:
+            values = json.loads(text)
+            version = values["format_version"]
+            if version != FORMAT_VERSION:
+                raise StoreError(
+                    f"this tile plan has format version {version}, not {FORMAT_VERSION}",
+                    where=where,
+                    remedy=remedy,
+                )
+            return cls(
+                values["fingerprint"],
+                {collection: tuple(scene_ids) for collection, scene_ids in values["scenes"].items()},
+                tuple(values["warnings"]),
+                tuple(TileSpec.from_dict(tile) for tile in values["tiles"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"this is no tile plan ({error})", where=where, remedy=remedy) from error
+
+
+def plan_triplets(
+    domain: LocalDomain,
+    resolution: float,
+    tile_n: int,
+    n_triplets: Mapping[str, int],
+    neigh_dist_scaling: float,
+    seed: int,
+    scene_ids: Collection[str],
+    fingerprint: str,
+) -> TilePlan:
+    """Plan all triplets of a dataset.
+
+    Every draw is named by the seed, its purpose, the collection and the triplet, so that the same
+    arguments give the same plan, and more triplets keep the ones there were as long as the scenes
+    are shared out alike.
+
+    Parameters
+    ----------
+    domain
+        Where the tiles are taken from.
+    resolution
+        Side of a cell, metres.
+    tile_n
+        Cells along a side of a tile.
+    n_triplets
+        Triplets by collection.
+    neigh_dist_scaling
+        Distance from an anchor to its neighbor over the length of a tile.
+    seed
+        Of the dataset.
+    scene_ids
+        All scenes of the dataset, in any order.
+    fingerprint
+        To be kept with the plan.
+
+    Raises
+    ------
+    PlanError
+        There are too few scenes, or no two tiles at the neighbor's distance fit into the domain.
+    """
+    length = tile_n * resolution
+    distance = neigh_dist_scaling * length
+    box = centre_box(domain, length)
+    if distance > box.diagonal * (1 + 1e-9):
+        raise _neighbor_does_not_fit(domain, length, distance, box)
+
+    scenes = split_scenes(scene_ids, n_triplets, seed)
+    pairs = PairPlacement(box, distance)
+    triplets: list[tuple[str, int, tuple[str, str]]] = []
+    centres: list[tuple[float, float]] = []
+    for collection, of_collection in scenes.items():
+        triplet_ids = range(n_triplets[collection])
+        if len(of_collection) == 1:
+            drawn = [(of_collection[0], of_collection[0])] * len(triplet_ids)
+        else:
+            drawn = draw_scene_pairs(of_collection, collection, triplet_ids, seed)
+        for triplet_id, scene_pair in zip(triplet_ids, drawn, strict=True):
+            triplets.append((collection, triplet_id, scene_pair))
+            centres += pairs.points(*named_uniforms(seed, "pair", collection, triplet_id, count=4))
+            centres.append(box.point(*named_uniforms(seed, "distant", collection, triplet_id, count=2)))
+
+    x, y = np.array(centres).T
+    lon, lat = domain.to_lonlat(x, y)
+    tiles = [
+        TileSpec(
+            collection=collection,
+            triplet_id=triplet_id,
+            tile_type=tile_type,
+            scene_id=near if tile_type != "distant" else far,
+            x_c=float(x[i]),
+            y_c=float(y[i]),
+            central_latitude=float(lat[i]),
+            central_longitude=float(lon[i]),
+            length=length,
+            resolution=resolution,
+            distant_from_same_scene=near == far,
+        )
+        for first, (collection, triplet_id, (near, far)) in enumerate(triplets)
+        for i, tile_type in enumerate(TILE_TYPES, start=len(TILE_TYPES) * first)
+    ]
+    warnings = _warnings_about_places(domain, length, box) + _warnings_about_scenes(scenes)
+    return TilePlan(fingerprint, scenes, tuple(warnings), tuple(tiles))
+
+
+def _warnings_about_places(domain: LocalDomain, length: float, box: CentreBox) -> list[str]:
+    warnings = []
+    for side, overlap, ends in (
+        (domain.l_zonal, box.overlap_zonal, "west to east"),
+        (domain.l_meridional, box.overlap_meridional, "south to north"),
+    ):
+        if not fits_along(side, length):
+            warnings.append(
+                f"The tiles are {_km(length)} long and the domain only {_km(side)} from {ends}: "
+                f"their centres lie inside it, and data is read up to {_km(overlap)} beyond it."
+            )
+        elif overlap > NEGLIGIBLE:
+            warnings.append(
+                f"The tiles are {_km(length)} long and the domain {_km(side)} from {ends}: "
+                f"as north turns from place to place, tiles reach up to {_km(overlap)} beyond it."
+            )
+    return warnings
+
+
+def _warnings_about_scenes(scenes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [
+        f"The collection {collection!r} has one scene, {of_collection[0]}: the distant tiles of its "
+        f"triplets come from the scene of their anchors."
+        for collection, of_collection in scenes.items()
+        if len(of_collection) == 1
+    ]
+
+
+def _neighbor_does_not_fit(domain: LocalDomain, length: float, distance: float, box: CentreBox) -> PlanError:
+    largest = math.floor(1000 * box.diagonal / length) / 1000
+    remedies = []
+    if largest > 0:
+        remedies.append(f"set neigh_dist_scaling to at most {largest}")
+    larger = _domain_that_fits(domain, length, distance)
+    if larger is not None:
+        remedies.append(
+            f"widen the domain to l_zonal: {larger.l_zonal:.0f} and l_meridional: {larger.l_meridional:.0f}"
+        )
+    remedies.append("take smaller tiles")
+    remedy = ", or ".join(remedies)
+    return PlanError(
+        f"neighbors {_km(distance)} from their anchors (neigh_dist_scaling {distance / length:g}) do not "
+        f"fit: in the domain of {_km(domain.l_zonal)} by {_km(domain.l_meridional)} the centres of tiles "
+        f"of {_km(length)} can be {_km(box.diagonal)} apart at most",
+        where="sampling.triplets",
+        remedy=remedy[0].upper() + remedy[1:],
+    )
+
+
+def _domain_that_fits(domain: LocalDomain, length: float, distance: float) -> LocalDomain | None:
+    """A slightly too large domain around the same centre in which the neighbors fit."""
+    for percent in range(100, 160, 2):
+        side = math.ceil((length + distance / math.sqrt(2)) * percent / 100)
+        larger = replace(domain, l_zonal=max(domain.l_zonal, side), l_meridional=max(domain.l_meridional, side))
+        if centre_box(larger, length).diagonal >= distance:
+            return larger
+    return None
+
+
+def _km(metres: float) -> str:
+    return f"{metres / 1000:.4g} km"
