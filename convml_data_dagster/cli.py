@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convml_data import cli
 from convml_data.errors import ConvmlError
+from convml_data.simulate.command import add_simulate_command
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and give its exit status."""
     parser, commands = cli.build_parser()
     _add_stage_commands(commands)
+    add_simulate_command(commands)
     return cli.run(parser, argv)
 
 

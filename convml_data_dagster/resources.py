@@ -1,7 +1,5 @@
 """Resources of the scene chain: who works, and who is told how far it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -21,7 +19,7 @@ class WorkersResource(dg.ConfigurableResource):
     kind: Literal["threads", "processes"] = Field("threads", description="What works on this machine.")
     address: str | None = Field(None, description="Address of a running Dask scheduler, instead of both.")
 
-    def workers(self) -> Workers:
+    def workers(self) -> "Workers":
         """The same in the pipeline's terms."""
         from convml_data.pipeline.run import Workers
 

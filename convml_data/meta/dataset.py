@@ -18,6 +18,7 @@ from convml_data.errors import MetaError
 from convml_data.geometry.local import LocalDomain, LocalGrid
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
+from convml_data.tiles.placement import centre_box
 
 #: Part of every fingerprint of a stage. Raise a stage's number whenever the same meta.yaml and the
 #: same source files would give other values in its files than before, so that files of older code
@@ -62,19 +63,15 @@ class Dataset:
 
     @cached_property
     def read_domain(self) -> LocalDomain:
-        """The area that must be read from the source.
+        """The area that must be read from the source: the domain, and how far tiles reach beyond it.
 
-        Where a tile is longer than the domain, its centre may lie anywhere along that side, and its
-        data is read beyond it.
+        Tiles that are longer than the domain do. In whole kilometres rounded up, so that the last
+        digits of a projection library do not decide which files are up to date.
         """
-        domain, length = self.domain, self.tile_length
-        if length is None:
-            return domain
-        reach_x, reach_y = _reach_of_tiles(domain, length)
-        return domain.expanded(
-            reach_x - domain.l_zonal / 2 if length > domain.l_zonal else 0.0,
-            reach_y - domain.l_meridional / 2 if length > domain.l_meridional else 0.0,
-        )
+        if self.tile_length is None:
+            return self.domain
+        box = centre_box(self.domain, self.tile_length)
+        return self.domain.expanded(_whole_kilometres(box.overlap_zonal), _whole_kilometres(box.overlap_meridional))
 
     @property
     def archive(self) -> str | None:
@@ -145,19 +142,9 @@ class Dataset:
         }
 
 
-def _reach_of_tiles(domain: LocalDomain, length: float) -> tuple[float, float]:
-    """How far from the origin in x and y tiles reach whose centres lie in the domain.
-
-    A tile has a projection of its own, so that on the domain's plane it is turned and no longer
-    square, the more so the farther from the domain's centre and the nearer to a pole. In whole
-    kilometres rounded up, so that the last digits of a projection library do not matter.
-    """
-    far_x = far_y = 0.0
-    for lon, lat in zip(*domain.to_lonlat(*domain.lattice(5)), strict=True):
-        tile = LocalDomain(float(lat), float(lon), length, length)
-        x, y = domain.from_lonlat(*tile.to_lonlat(*tile.outline(16)))
-        far_x, far_y = max(far_x, float(abs(x).max())), max(far_y, float(abs(y).max()))
-    return 1e3 * math.ceil(far_x / 1e3), 1e3 * math.ceil(far_y / 1e3)
+def _whole_kilometres(length: float) -> float:
+    """A length in metres rounded up to kilometres, where less than a metre does not count."""
+    return 1e3 * math.ceil((length - 1) / 1e3) if length > 1 else 0.0
 
 
 def load_dataset(directory: Path) -> Dataset:

@@ -27,7 +27,7 @@ def read_meta(path: Path) -> Meta:
         keys and values are in the one error, a line each.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode()
     except FileNotFoundError as error:
         raise MetaError(
             "there is no such file", where=str(path), remedy="Write one, or name the folder that holds it"

@@ -166,6 +166,8 @@ def _find(document: Any, location: Sequence[int | str]) -> tuple[str, Any]:
             if isinstance(here, list):
                 path, here = f"{path}[{step}]", here[step]
         elif isinstance(here, dict):
-            key = synonyms.get(step, step) if here is document and step not in here else step
+            key = step
+            if here is document and step not in here and synonyms.get(step) in here:
+                key = synonyms[step]
             path, here = f"{path}.{key}" if path else key, here.get(key)
     return path, here

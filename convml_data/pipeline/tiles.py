@@ -74,8 +74,7 @@ def _plan_fingerprint(dataset: Dataset, ledger: Ledger) -> str:
         "domain": dataset.meta.domain.model_dump(mode="json"),
         "resolution": sampling.resolution,
         "seed": sampling.seed,
-        # In its own order, which decides ties between collections.
-        "triplets": sampling.triplets.model_dump_json() if sampling.triplets else None,
+        "triplets": sampling.triplets.model_dump(mode="json") if sampling.triplets else None,
         "scenes": ledger.scene_ids,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

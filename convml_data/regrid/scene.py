@@ -17,7 +17,7 @@ from convml_data.regrid.index_map import build_index_map, cached_index_map, poin
 GRID_MAPPING = "local_projection"
 
 #: Attributes of a cropped scene that do not hold for data on another grid.
-_OF_THE_SOURCE_GRID = frozenset({"fixed_grid", "valid_share", "fingerprint"})
+_OF_THE_SOURCE_GRID = frozenset({"title", "fixed_grid", "valid_share", "fingerprint"})
 
 
 def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Path | None) -> xr.Dataset:

@@ -51,7 +51,7 @@ PROCESSING_TIME = timedelta(seconds=4.6)
 GOOD, NO_VALUE = 0, 3
 
 #: Points along a side of the image that its geographic extent is taken from.
-_EXTENT_POINTS = 101
+_EXTENT_POINTS = 301
 _FILL = -999.0
 _UNUSED_INT = -2147483647
 _UUID_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "simulated.abi.convml-data")
@@ -422,6 +422,7 @@ def _global_attributes(granule: _Granule) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=3)
 def _geographic_extent(grid: FixedGrid) -> dict[str, Any]:
     """Bounds of what the image shows of the earth, from a lattice of its points, degrees."""
     nadir = grid.view.sub_longitude

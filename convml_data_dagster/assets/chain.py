@@ -6,8 +6,6 @@ materialization of its own, so that a broken scene leaves its neighbours green i
 run then fails with one summary: `docs/decisions/002-one-step-many-scenes.md`.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.scenes import errors_as_failures
+from convml_data_dagster.assets.scenes import errors_as_failures, scene_ids_version
 from convml_data_dagster.io_managers import io_manager_key
 from convml_data_dagster.partitions import scene_partitions
 from convml_data_dagster.resources import Progress, WorkersResource
@@ -36,24 +34,22 @@ class ChainConfig(dg.Config):
 def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
     """The assets ``<dataset>/cropped``, ``/regridded`` and, where tiles are asked for, ``/triplet_tiles``."""
     specs = _specs(dataset)
-    stage_of = {spec.key: spec.key.path[-1] for spec in specs}
+    spec_of = {spec.key.path[-1]: spec for spec in specs}
 
     @dg.multi_asset(
         name=f"{dataset.name}__scene_chain",
         specs=specs,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys={io_manager_key(dataset.name)},
+        required_resource_keys={"workers", "progress", io_manager_key(dataset.name)},
     )
-    def chain(
-        context: dg.AssetExecutionContext,
-        config: ChainConfig,
-        workers: WorkersResource,
-        progress: dg.ResourceParam[Progress],
-    ) -> Iterator[Any]:
+    def chain(context: dg.AssetExecutionContext, config: ChainConfig) -> Iterator[Any]:
         from convml_data.pipeline.run import run_scenes
 
-        stages = frozenset(stage_of[key] for key in context.selected_asset_keys)
+        workers: WorkersResource = context.resources.workers
+        progress: Progress = context.resources.progress
+
+        stages = frozenset(key.path[-1] for key in context.selected_asset_keys)
         scene_ids = list(context.partition_keys)
         failures: list[SceneOutcome] = []
         with errors_as_failures():
@@ -61,10 +57,13 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
             if config.only_scenes_with_tiles and "triplet_tiles" in stages:
                 with_tiles = {tile.scene_id for tile in store.read_tile_plan().tiles}
                 scene_ids = [scene_id for scene_id in scene_ids if scene_id in with_tiles]
+            made_from = {"scene_ids": scene_ids_version(dataset)}
+            if "triplet_tiles" in stages:
+                made_from["tile_plan"] = store.read_tile_plan().fingerprint
             outcomes = run_scenes(store, scene_ids, stages, workers.workers())
             for outcome in progress.track(outcomes, len(scene_ids)):
                 for record in outcome.records:
-                    context.log_event(_materialization(dataset.name, outcome.scene_id, record))
+                    context.log_event(_materialization(spec_of[record.stage], outcome.scene_id, record, made_from))
                 context.log.info(_line(outcome))
                 if outcome.error is not None:
                     failures.append(outcome)
@@ -116,21 +115,26 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
     ]
 
 
-def _materialization(dataset_name: str, scene_id: str, record: Record) -> dg.AssetMaterialization:
+def _materialization(
+    spec: dg.AssetSpec, scene_id: str, record: "Record", made_from: dict[str, str]
+) -> dg.AssetMaterialization:
     metadata: dict[str, Any] = dict(record.metadata)
     metadata |= {"path": dg.MetadataValue.path(record.url), "kept": record.kept}
     if record.preview is not None:
         encoded = base64.b64encode(record.preview).decode()
         metadata["picture"] = dg.MetadataValue.md(f"![{scene_id}](data:image/png;base64,{encoded})")
-    return dg.AssetMaterialization(
-        [dataset_name, record.stage],
-        partition=scene_id,
-        metadata=metadata,
-        tags={"dagster/data_version": record.fingerprint},
-    )
+    # Dagster adds these itself to what a step returns, not to events that a step logs. Without them
+    # it compares times, and a scene would look out of date as soon as the one before it was kept.
+    tags = {"dagster/data_version": record.fingerprint, "dagster/code_version": str(spec.code_version)}
+    for dependency in spec.deps:
+        key = dependency.asset_key
+        tags[f"dagster/input_data_version/{key.to_user_string()}"] = made_from.get(key.path[-1], "same scene")
+        # No event of the input is pointed to: that a scene's earlier stage differs is in its code version.
+        tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = "NULL"
+    return dg.AssetMaterialization(spec.key, partition=scene_id, metadata=metadata, tags=tags)
 
 
-def _line(outcome: SceneOutcome) -> str:
+def _line(outcome: "SceneOutcome") -> str:
     done = ", ".join(
         f"{record.stage} kept" if record.kept else f"{record.stage} {record.metadata['seconds']:.2f} s"
         for record in outcome.records
@@ -139,7 +143,7 @@ def _line(outcome: SceneOutcome) -> str:
     return f"{outcome.scene_id}: {'; '.join(filter(None, [done, failed]))}"
 
 
-def _failure(failures: list[SceneOutcome], total: int) -> dg.Failure:
+def _failure(failures: list["SceneOutcome"], total: int) -> dg.Failure:
     lines = [f"{outcome.scene_id} ({outcome.failed_stage}): {outcome.error}" for outcome in failures]
     return dg.Failure(
         f"{len(failures)} of {total} scenes failed; the others are done.\n" + "\n".join(lines),

@@ -1,7 +1,5 @@
 """The unpartitioned assets that decide what the others are made of: scene IDs and tile plan."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +19,12 @@ def errors_as_failures() -> Iterator[None]:
         yield
     except ConvmlError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def scene_ids_version(dataset: Dataset) -> str:
+    """What the scenes are of: a longer list of them puts no scene that was there out of date."""
+    meta = dataset.meta
+    return f"{meta.source} {meta.product} {meta.sector}"
 
 
 def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
@@ -55,6 +59,7 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 allow_retries=False,
             )
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(scene_ids_version(dataset)),
             metadata={
                 "path": dg.MetadataValue.path(path),
                 "archive": ledger.archive,
@@ -69,7 +74,7 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
                     if drops
                     else "none"
                 ),
-            }
+            },
         )
 
     return scene_ids
@@ -98,6 +103,7 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
         for warning in plan.warnings:
             context.log.warning(warning)
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(plan.fingerprint),
             metadata={
                 "path": dg.MetadataValue.path(store.files.url(store.layout.tile_plan)),
                 "tiles": len(plan.tiles),
@@ -105,7 +111,7 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
                     {collection: len(scenes) for collection, scenes in plan.scenes.items()}
                 ),
                 "warnings": dg.MetadataValue.md("\n".join(f"- {text}" for text in plan.warnings) or "none"),
-            }
+            },
         )
 
     return tile_plan

@@ -47,6 +47,8 @@ DESCRIPTION = f"applied (pyspectral {pyspectral.__version__}, {ATMOSPHERE}, {AER
 #: pyspectral itself waits for a server without a limit.
 _ANSWER_WITHIN_S = 5
 
+_DO_WITHOUT = "product_options: {rayleigh_correction: false}"
+
 _DOWNLOAD = threading.Lock()
 
 
@@ -81,20 +83,32 @@ class Scattering:
         -------
         ndarray
             Percent, 0 to 100, NaN beside the earth.
+
+        Raises
+        ------
+        ArchiveError
+            The tables are broken.
         """
-        corrector = pyspectral.rayleigh.Rayleigh(
-            _platform(self.satellite), "abi", atmosphere=ATMOSPHERE, aerosol_type=AEROSOL
-        )
         # As dask arrays, since pyspectral would compute others on whatever scheduler is the default,
         # which inside a task of dask.distributed is the cluster.
-        lazy = corrector.get_reflectance(
-            *(
-                da.from_array(np.nan_to_num(angle), chunks=-1)  # type: ignore[no-untyped-call]
-                for angle in self._angles(time, lon, lat)
-            ),
-            f"C{channel:02d}",
-        )
-        return np.where(np.isnan(lon), np.nan, lazy.compute(scheduler="synchronous"))
+        angles = [
+            da.from_array(np.nan_to_num(angle), chunks=-1)  # type: ignore[no-untyped-call]
+            for angle in self._angles(time, lon, lat)
+        ]
+        try:
+            corrector = pyspectral.rayleigh.Rayleigh(
+                _platform(self.satellite), "abi", atmosphere=ATMOSPHERE, aerosol_type=AEROSOL
+            )
+            lazy = corrector.get_reflectance(*angles, f"C{channel:02d}")
+            reflectance = lazy.compute(scheduler="synchronous")
+        except (OSError, KeyError) as error:
+            raise ArchiveError(
+                f"the tables for Rayleigh correction cannot be read ({error})",
+                where=str(get_rayleigh_lut_dir(AEROSOL).parent),
+                remedy="Delete pyspectral's tables, so that they are fetched again, or do without: "
+                f"`{_DO_WITHOUT}`",
+            ) from error
+        return np.where(np.isnan(lon), np.nan, reflectance)
 
     def _angles(self, time: datetime, lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Zenith angles of sun and satellite and the difference of their azimuths (0 to 180), degrees."""
@@ -128,7 +142,7 @@ def require_tables(satellite: str) -> None:
                 f'rayleigh.check_and_download(aerosol_types=["{AEROSOL}"]); '
                 "rsr_reader.check_and_download()'` where there is internet and copy the folders here (the "
                 "environment variable PSP_CONFIG_FILE names a YAML file whose `rayleigh_dir` and `rsr_dir` "
-                "are other folders), or do without it: `product_options: {rayleigh_correction: false}`",
+                f"are other folders), or do without: `{_DO_WITHOUT}`",
             )
 
 
@@ -155,6 +169,14 @@ class _Table:
 
 
 def _absent_tables(satellite: str) -> list[_Table]:
+    try:
+        get_config()
+    except OSError as error:
+        raise ArchiveError(
+            f"pyspectral's configuration cannot be read ({error})",
+            where="environment variable PSP_CONFIG_FILE",
+            remedy=f"Mend it, or do without Rayleigh correction: `{_DO_WITHOUT}`",
+        ) from error
     scattering = get_rayleigh_lut_dir(AEROSOL)
     responses = Path(get_config()["rsr_dir"])
     tables = (

@@ -1,0 +1,143 @@
+"""The frame of the command line, and the commands that need no Dagster."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convml_data import __version__
+from convml_data.cli import add_data_path, build_parser, run
+from convml_data.errors import SceneError
+
+DOCUMENT = """\
+source: goes17
+product: truecolor_rgb
+sector: M1
+time:
+  intervals:
+    - {t_start: 2019-12-01T10:00, t_end: 2019-12-01T11:30}
+    - {t_start: 2019-12-03, N_days: 2}
+  filters: {N_hours_from_zenith: 4}
+domain: {central_latitude: 13.3, central_longitude: -57.72, l_zonal: 300e3, l_meridional: 150e3}
+sampling: {resolution: 500, triplets: {N_triplets: {train: 3, study: 1}, tile_N: 400}}
+"""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    folder = tmp_path / "pacific"
+    folder.mkdir()
+    (folder / "meta.yaml").write_text(DOCUMENT)
+    return folder
+
+
+def call(*argv: str) -> int:
+    return run(build_parser()[0], argv)
+
+
+def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("validate", "--data-path", str(dataset)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for fact in (
+        "dataset   pacific",
+        "goes17, sector M1, from the default archive",
+        "product   truecolor_rgb",
+        "2 spans, 2 d 1 h 30 min in all",
+        "2019-12-01 10:00:00 to 2019-12-01 11:30:00, 1 h 30 min",
+        "2019-12-03 00:00:00 to 2019-12-05 00:00:00, 2 d",
+        "less than 4 h from local solar noon",
+        "300 km × 150 km",
+        "latitude 13.3°, longitude -57.72°",
+        "600 × 300 cells of 500 m, bilinear",
+        "train 3, study 1",
+        "400 × 400 cells",
+        "200 km × 200 km",
+        "warning   tiles are longer than the domain",
+        f"netcdf in {dataset}",
+    ):
+        assert fact in out
+
+
+def test_validate_in_the_current_folder(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dataset / "meta.yaml").write_text(DOCUMENT.replace("tile_N: 400", "tile_N: 300"))
+    monkeypatch.chdir(dataset)
+    assert call("validate") == 0
+    assert "warning" not in capsys.readouterr().out
+
+
+def test_validate_prints_the_problems(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (dataset / "meta.yaml").write_text(DOCUMENT.replace("500", "0").replace("tile_N", "tile_n"))
+    assert call("validate", "--data-path", str(dataset)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {dataset / 'meta.yaml'}: 2 problems:\n")
+    assert "meta.yaml: sampling.resolution: 0 is out of range" in err
+    assert "meta.yaml: sampling.triplets.tile_n: unknown key (value 400); did you mean tile_N?" in err
+    assert "Traceback" not in err
+
+
+def test_validate_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("validate", "--data-path", str(tmp_path)) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'meta.yaml'}: there is no such file.")
+
+
+def test_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("schema") == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"source", "type", "product", "sampling"} <= set(schema["properties"])
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        call("--version")
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"convml-data {__version__}\n"
+
+
+@pytest.mark.parametrize("argv", [[], ["nonsense"], ["validate", "extra"]])
+def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        call(*argv)
+    assert left.value.code == 2
+    assert "usage: convml-data" in capsys.readouterr().err
+
+
+def test_commands_of_another_package(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def crop(arguments: argparse.Namespace) -> int:
+        sys.stdout.write(f"{arguments.data_path}\n")
+        return 3
+
+    def fail(arguments: argparse.Namespace) -> int:
+        raise SceneError("scene a is broken", where="a.nc", remedy="Fetch it again")
+
+    def interrupt(arguments: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    parser, commands = build_parser()
+    for name, function in (("crop", crop), ("fail", fail), ("interrupt", interrupt)):
+        command = commands.add_parser(name)
+        add_data_path(command)
+        command.set_defaults(command=function)
+    assert run(parser, ["crop", "--data-path", str(tmp_path)]) == 3
+    assert capsys.readouterr().out == f"{tmp_path}\n"
+    assert run(parser, ["fail"]) == 1
+    assert capsys.readouterr().err == "error: a.nc: scene a is broken. Fetch it again.\n"
+    assert run(parser, ["interrupt"]) == 130
+
+
+def test_a_reader_that_has_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from convml_data.cli import build_parser, run; sys.exit(run(build_parser()[0]))"
+    done = subprocess.run([sys.executable, "-c", code, "schema"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -1,0 +1,204 @@
+"""A scene from an archive of small files: the window, its grid, what is recorded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import rioxarray  # noqa: F401 - gives arrays their .rio
+import xarray as xr
+from abi_files import CHANNELS, source_file, textured_counts, write_abi
+
+from convml_data.errors import ArchiveError, MetaError, SceneError
+from convml_data.geometry.fixed_grid import FixedGrid
+from convml_data.geometry.local import LocalDomain
+from convml_data.scenes.ledger import Scan
+from convml_data.sources.base import Interval, Source
+from convml_data.sources.goes import rayleigh, truecolor
+from convml_data.sources.goes.source import GoesSource
+
+START = datetime(2020, 2, 2, 15, 0, 16, 100_000)
+
+#: Near the middle of the simulated sector, which shows 640 x 512 km south-east of the edges below.
+EDGES = {"west_edge_urad": 9968, "north_edge_urad": 80080}
+DOMAIN = LocalDomain(27.5, -71.5, 150e3, 100e3)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("noaa-goes16")
+    for channel, shape in ((1, (512, 640)), (2, (1024, 1280)), (3, (512, 640))):
+        counts = textured_counts(shape, 100, 800, seed=channel)
+        counts[-40:, :40] = CHANNELS[channel][2]  # a corner without values
+        write_abi(folder, channel, counts, START, **EDGES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(archive: Path) -> GoesSource:
+    return GoesSource("goes16", "truecolor_rgb", "M1", f"file://{archive}", rayleigh_correction=False)
+
+
+@pytest.fixture(scope="module")
+def scan(source: GoesSource) -> Scan:
+    found: Source = source
+    (scan,) = found.find([Interval(START, START)])
+    assert scan.reason is None
+    return scan
+
+
+@pytest.fixture(scope="module")
+def crop(source: GoesSource, scan: Scan) -> xr.Dataset:
+    return source.read(scan, DOMAIN)
+
+
+def test_the_window_covers_the_domain_and_a_margin(crop: xr.Dataset) -> None:
+    grid = FixedGrid.from_dict(json.loads(crop.attrs["fixed_grid"]))
+    rows, columns = grid.pixel_of(*DOMAIN.to_lonlat(*DOMAIN.lattice(40)))
+    margin = 16  # four pixels of 2 km
+    assert margin <= rows.min() < margin + 2
+    assert margin <= columns.min() < margin + 2
+    assert margin - 2 < grid.shape[0] - 1 - rows.max() <= margin + 2
+    assert margin - 2 < grid.shape[1] - 1 - columns.max() <= margin + 2
+
+
+def test_the_dataset_is_what_a_source_promises(crop: xr.Dataset, scan: Scan) -> None:
+    rgb = crop["rgb_truecolor"]
+    assert rgb.dims == ("bands", "y", "x")
+    assert rgb.dtype == np.float32
+    assert rgb["bands"].values.tolist() == ["R", "G", "B"]
+    assert rgb.attrs["units"] == "%"
+    assert (np.diff(crop["y"]) < 0).all()
+    assert (np.diff(crop["x"]) > 0).all()
+    assert np.isfinite(rgb).all()
+    assert 5 < float(rgb.mean()) < 100
+    assert crop.attrs["satellite"] == "goes16"
+    assert crop.attrs["sector"] == "M1"
+    assert datetime.fromisoformat(crop.attrs["scene_time"]) == scan.start == START
+    assert crop.attrs["valid_share"] == 1
+    assert crop.attrs["rayleigh_correction"] == "not applied"
+    assert crop.attrs["bytes_whole_files"] == sum(file.size for file in scan.files.values())
+    assert 0 < crop.attrs["bytes_read"] <= crop.attrs["bytes_whole_files"]
+    assert crop["channel_bytes_read"].sum() == crop.attrs["bytes_read"]
+    assert crop.attrs["requests"] >= 3
+    assert crop["channel"].values.tolist() == [1, 2, 3]
+    assert crop["channel_wavelength"].values.tolist() == [0.47, 0.64, 0.87]
+    assert [url.rpartition("/")[2] for url in (file.url for file in scan.files.values())] == crop[
+        "channel_file"
+    ].values.tolist()
+    assert (crop["channel_share_good"] == 1).all()
+
+
+def test_it_is_written_and_read_back_with_its_projection(crop: xr.Dataset, tmp_path: Path) -> None:
+    crop.to_netcdf(tmp_path / "crop.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "crop.nc", engine="h5netcdf") as read:
+        xr.testing.assert_identical(read.load(), crop)
+        grid = FixedGrid.from_dict(json.loads(read.attrs["fixed_grid"]))
+        for crs in (pyproj.CRS.from_cf(read["goes_imager_projection"].attrs), read.rio.crs):
+            to_lonlat = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+            lon, lat = to_lonlat.transform(*np.meshgrid(read["x"], read["y"]))
+            row, column = grid.pixel_of(lon, lat)
+            np.testing.assert_allclose(row, np.arange(grid.shape[0])[:, None] + 0 * row, atol=0.01)
+            np.testing.assert_allclose(column, np.arange(grid.shape[1]) + 0 * column, atol=0.01)
+
+
+def test_a_crop_is_a_part_of_the_whole(source: GoesSource, scan: Scan, crop: xr.Dataset) -> None:
+    whole = source.read(scan, LocalDomain(27.5, -71.5, 2000e3, 2000e3))
+    assert whole.sizes["x"] == 1280
+    assert whole.sizes["y"] == 1024
+    grids = [FixedGrid.from_dict(json.loads(dataset.attrs["fixed_grid"])) for dataset in (whole, crop)]
+    row = round((grids[1].y0 - grids[0].y0) / grids[0].dy)
+    column = round((grids[1].x0 - grids[0].x0) / grids[0].dx)
+    assert row % 2 == column % 2 == 0  # blocks of red are whole pixels of blue
+    same = whole["rgb_truecolor"].values[:, row:, column:][:, : crop.sizes["y"], : crop.sizes["x"]]
+    np.testing.assert_allclose(crop["rgb_truecolor"], same, atol=1e-3)
+
+
+def test_what_lies_beside_the_sector_or_has_no_value_is_not_valid(source: GoesSource, scan: Scan) -> None:
+    domain = LocalDomain(27.5, -71.5, 2000e3, 2000e3)
+    crop = source.read(scan, domain)
+    grid = FixedGrid.from_dict(json.loads(crop.attrs["fixed_grid"]))
+    x, y = domain.from_lonlat(*grid.lonlat())
+    area = np.abs(np.gradient(x, axis=1) * np.gradient(y, axis=0) - np.gradient(x, axis=0) * np.gradient(y, axis=1))
+    valid = np.isfinite(crop["rgb_truecolor"].values).all(axis=0)
+    expected = (area * valid).sum() / (domain.l_zonal * domain.l_meridional)
+    assert crop.attrs["valid_share"] == pytest.approx(expected, abs=0.003)
+    assert not valid[-80:, :80].any()
+    assert (crop["channel_valid_share"] < 1).all()
+
+
+def test_a_domain_beside_the_sector_is_refused_with_numbers(source: GoesSource, scan: Scan) -> None:
+    with pytest.raises(SceneError, match=r"150 x 100 km around -10N -50E lies outside of sector M1") as caught:
+        source.read(scan, LocalDomain(-10, -50, 150e3, 100e3))
+    assert "N to " in str(caught.value)
+    with pytest.raises(SceneError, match="outside of sector"):
+        source.read(scan, LocalDomain(0, 105, 150e3, 100e3))  # behind the earth
+
+
+def test_the_margin_may_cross_the_edge_of_the_sector(source: GoesSource, scan: Scan) -> None:
+    whole = source.read(scan, LocalDomain(27.5, -71.5, 2000e3, 2000e3))
+    grid = FixedGrid.from_dict(json.loads(whole.attrs["fixed_grid"]))
+    lon, lat = grid.view.lonlat(grid.x_rad[-20], grid.y_rad[20])
+    crop = source.read(scan, LocalDomain(float(lat), float(lon), 10e3, 10e3))
+    assert crop["x"].values[-1] == pytest.approx(whole["x"].values[-1])
+    assert crop["y"].values[0] == pytest.approx(whole["y"].values[0])
+    assert crop.attrs["valid_share"] == 1
+
+
+def test_a_broken_file_is_named(source: GoesSource, scan: Scan, tmp_path: Path) -> None:
+    path = Path(scan.files["2"].url.removeprefix("file://"))
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes()[:50_000])
+    damaged = replace(scan, files={**scan.files, "2": source_file(copy)})
+    with pytest.raises(SceneError) as caught:
+        source.read(damaged, DOMAIN)
+    assert caught.value.where == f"file://{copy}"
+
+
+def test_files_of_another_channel_or_place_are_refused(
+    source: GoesSource, scan: Scan, tmp_path: Path
+) -> None:
+    swapped = replace(scan, files={**scan.files, "1": scan.files["3"]})
+    with pytest.raises(SceneError, match="holds channel 3 of goes16, not channel 1 of goes16"):
+        source.read(swapped, DOMAIN)
+    moved = write_abi(
+        tmp_path,
+        3,
+        textured_counts((512, 640), 100, 800, seed=3),
+        START,
+        west_edge_urad=EDGES["west_edge_urad"] + 28,
+        north_edge_urad=EDGES["north_edge_urad"],
+    )
+    with pytest.raises(SceneError, match="do not nest"):
+        source.read(replace(scan, files={**scan.files, "3": moved}), DOMAIN)
+
+
+def test_absent_rayleigh_tables_stop_it_before_anything_is_read(
+    source: GoesSource, scan: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(satellite: str) -> None:
+        raise ArchiveError(f"no tables for {satellite}")
+
+    monkeypatch.setattr(rayleigh, "require_tables", absent)
+    unreadable = replace(scan, files={})
+    with pytest.raises(ArchiveError, match="no tables for goes16"):
+        replace(source, rayleigh_correction=True).read(unreadable, DOMAIN)
+
+
+def test_an_unknown_product_is_refused(source: GoesSource) -> None:
+    with pytest.raises(MetaError, match="'true_colour' is no product"):
+        replace(source, product="true_colour")
+
+
+def test_a_source_travels_between_processes(source: GoesSource) -> None:
+    assert pickle.loads(pickle.dumps(source)) == source
+
+
+def test_the_channels_are_those_of_truecolor(source: GoesSource, scan: Scan) -> None:
+    assert set(scan.files) == {str(n) for n in (truecolor.BLUE, truecolor.RED, truecolor.VEGETATION)}
