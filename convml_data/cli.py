@@ -127,7 +127,7 @@ def _summary(dataset: Dataset) -> str:
             rows.append(
                 (
                     "warning",
-                    "tiles are longer than the domain, so that data is read beyond it: "
+                    "tiles reach beyond the domain, so that data is read from "
                     f"{_kilometres(read.l_zonal, read.l_meridional)}",
                 )
             )

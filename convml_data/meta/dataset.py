@@ -65,8 +65,9 @@ class Dataset:
     def read_domain(self) -> LocalDomain:
         """The area that must be read from the source: the domain, and how far tiles reach beyond it.
 
-        Tiles that are longer than the domain do. In whole kilometres rounded up, so that the last
-        digits of a projection library do not decide which files are up to date.
+        Tiles that are longer than the domain do, and some that just fit, as north turns from place
+        to place. In whole kilometres rounded up, so that the last digits of a projection library do
+        not decide which files are up to date.
         """
         if self.tile_length is None:
             return self.domain
@@ -94,10 +95,11 @@ class Dataset:
         return str((self.directory / place).resolve())
 
     def fingerprint(self, stage: str) -> str:
-        """What the files of a stage depend on, in 12 hexadecimal digits.
+        """What in ``meta.yaml`` the files of a stage depend on, in 12 hexadecimal digits.
 
         Made of values, not of text: a ``meta.yaml`` written differently that means the same has the
-        same fingerprints.
+        same fingerprints. The archive is not part of them: a mirror holds the same files, and files
+        of another kind have other names, which is what the pipeline looks at.
 
         Parameters
         ----------
@@ -119,7 +121,6 @@ class Dataset:
             "source": meta.source,
             "product": meta.product,
             "sector": meta.sector,
-            "archive": meta.archive,
         }
         if stage == "scene_ids":
             filters = meta.time.filters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from convml_data.geometry.local import LocalDomain
 from convml_data.simulate.archive import simulate_archive
 from convml_data.sources.base import Interval
+from convml_data_dagster.instance import open_instance
 from convml_data_dagster.partitions import scene_partitions
 
 FIRST = datetime(2020, 2, 2, 14)
@@ -26,10 +27,10 @@ _LATITUDE, _LONGITUDE, _LENGTH = 13.3, -57.72, 120e3
 _END = FIRST + timedelta(minutes=10 * N_SCENES - 1)
 
 
-@pytest.fixture(scope="session")
-def simulated_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session", name="simulated_archive")
+def simulated_archive_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with ``noaa-goes16``: full-disk files of the three truecolor channels, 20 scans, 17 MB."""
-    # Session fixtures that are imported belong to each module that imports them; the files are shared.
+    # An imported fixture belongs to each module that imports it; the files are made once.
     folder = tmp_path_factory.getbasetemp() / "dagster-archive"
     if not folder.exists():
         simulate_archive(
@@ -41,6 +42,15 @@ def simulated_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
             domain=LocalDomain(_LATITUDE, _LONGITUDE, _LENGTH + 40e3, _LENGTH + 40e3),
         )
     return folder
+
+
+@pytest.fixture(name="instance")
+def instance_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """A home with its SQLite files, as the command line makes it."""
+    home = tmp_path / ".dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with open_instance(home) as instance:
+        yield instance
 
 
 def copied(archive: Path, folder: Path) -> Path:

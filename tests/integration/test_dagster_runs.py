@@ -7,7 +7,7 @@ import io
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -20,9 +20,10 @@ from dagster_fixtures import (
     failures,
     files_of,
     granule,
+    instance_fixture,  # noqa: F401
     materializations,
     run,
-    simulated_archive,
+    simulated_archive_fixture,  # noqa: F401
     statuses,
     write_dataset,
 )
@@ -30,19 +31,8 @@ from PIL import Image
 
 from convml_data_dagster.definitions import build_definitions
 
-__all__ = ["simulated_archive"]
-
 BROKEN = SCENE_IDS[7]
 DATASET = "tropics"
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A real home with SQLite, as the command line and the UI use it."""
-    home = tmp_path / "dagster-home"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
 
 
 def truncated(content: bytes) -> bytes:

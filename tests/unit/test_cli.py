@@ -59,7 +59,7 @@ def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.Cap
         "train 3, study 1",
         "400 × 400 cells",
         "200 km × 200 km",
-        "warning   tiles are longer than the domain",
+        "warning   tiles reach beyond the domain, so that data is read from 300 km × ",
         f"netcdf in {dataset}",
     ):
         assert fact in out
@@ -68,7 +68,7 @@ def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.Cap
 def test_validate_in_the_current_folder(
     dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (dataset / "meta.yaml").write_text(DOCUMENT.replace("tile_N: 400", "tile_N: 300"))
+    (dataset / "meta.yaml").write_text(DOCUMENT.replace("tile_N: 400", "tile_N: 200"))
     monkeypatch.chdir(dataset)
     assert call("validate") == 0
     assert "warning" not in capsys.readouterr().out
