@@ -83,7 +83,8 @@ class SceneIOManager(dg.ConfigurableIOManager):
                 f"{returned}; return a field for one partition, a mapping of scene ID to field for several."
             )
         for key, field in fields.items():
-            context.add_asset_metadata(self._write(arrays, key, field), partition_key=key)
+            metadata = self._write(arrays, key, field)
+            context.step_context.add_asset_metadata(metadata, context.asset_key, partition_key=key)
 
     def _write(self, arrays: ArrayStore, key: str, field: Any) -> dict[str, Any]:
         import numpy as np

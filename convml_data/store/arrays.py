@@ -73,12 +73,13 @@ class ArrayStore:
                     if self.files.is_local
                     else self.files.filesystem.open(self.files.path(self.name(key)))
                 )
-                return xr.open_dataset(source, engine="h5netcdf", decode_coords="all")
-            return xr.open_dataset(
-                self._zarr_store(key), engine="zarr", consolidated=False, decode_coords="all"
-            )
+                data = xr.open_dataset(source, engine="h5netcdf", decode_coords="all")
+            else:
+                data = xr.open_dataset(self._zarr_store(key), engine="zarr", consolidated=False, decode_coords="all")
         except (OSError, KeyError, ValueError, zarr.errors.BaseZarrError) as error:
             raise StoreError(f"this cannot be opened ({error})", where=self.url(key)) from error
+        data.attrs = {name: _plain(value) for name, value in data.attrs.items()}
+        return data
 
     def attributes(self, key: str) -> dict[str, Any] | None:
         """Global attributes of a key's dataset, None where there is none that opens."""

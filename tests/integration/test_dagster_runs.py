@@ -208,7 +208,7 @@ def _check_picture(markdown: str, scene_id: str) -> None:
     assert len(markdown) < 40_000, "stored with each event"
     with Image.open(io.BytesIO(base64.b64decode(match[2], validate=True))) as picture:
         assert picture.format == "PNG"
-        assert 8 <= min(picture.size)
+        assert min(picture.size) >= 8
         assert max(picture.size) <= 256
         low, high = picture.convert("L").getextrema()
         assert high - low > 20, "clouds and sea differ"

@@ -170,9 +170,7 @@ def test_truecolor_at_dusk(day: dict[int, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_truecolor_with_rayleigh_correction(
-    day: dict[int, Path], domain: LocalDomain, standin_tables: None
-) -> None:
+def test_truecolor_with_rayleigh_correction(day: dict[int, Path], domain: LocalDomain, standin_tables: None) -> None:
     crop = ours(day, domain, rayleigh=True)
     assert crop.attrs["rayleigh_correction"].startswith("applied (pyspectral ")
     raw = ours(day, domain, rayleigh=False)["rgb_truecolor"].values

@@ -77,9 +77,7 @@ def test_no_pixel_of_the_domain_is_left_out(sub_longitude: float, domain: LocalD
 def test_crops_of_crops(view: GeostationaryView, outer: Window, row: int, column: int, size: int) -> None:
     grid = disk(view, 1084)
     inner = Window(row, row + size, column, column + size)
-    whole = Window(
-        outer.row0 + inner.row0, outer.row0 + inner.row1, outer.col0 + inner.col0, outer.col0 + inner.col1
-    )
+    whole = Window(outer.row0 + inner.row0, outer.row0 + inner.row1, outer.col0 + inner.col0, outer.col0 + inner.col1)
     twice, once = grid.cropped(outer).cropped(inner), grid.cropped(whole)
     assert twice.shape == once.shape
     np.testing.assert_allclose([twice.x0, twice.y0], [once.x0, once.y0], atol=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from datetime import datetime
 from pathlib import Path
 
@@ -214,6 +216,21 @@ def test_a_broken_chunk_is_found_when_it_is_read(file: SourceFile) -> None:
 def test_a_file_that_has_shrunk_since_it_was_listed(file: SourceFile) -> None:
     with pytest.raises(SceneError, match="ends early"):
         AbiFile(SourceFile(file.url, file.size + 1000))
+
+
+def test_nothing_of_a_failed_read_is_left_to_the_garbage_collector(file: SourceFile) -> None:
+    alive = h5py.h5f.get_obj_count()
+    gc.disable()
+    try:
+        for size in (file.size, file.size + 1000):
+            with contextlib.suppress(SceneError), AbiFile(SourceFile(file.url, size)) as abi:
+                with contextlib.suppress(SceneError):
+                    path_of(file).rename(path_of(file).with_suffix(".away"))
+                    abi.read_counts(Window(0, 256, 0, 320))
+                path_of(file).with_suffix(".away").rename(path_of(file))
+        assert h5py.h5f.get_obj_count() == alive
+    finally:
+        gc.enable()
 
 
 def test_damaged_bytes_never_raise_anything_else(file: SourceFile) -> None:

@@ -233,9 +233,7 @@ def test_local_planes_keep_areas() -> None:
     domain = LocalDomain(14.0, -48.0, 3000e3, 1000e3)
     lon, lat = np.array([-37.0, -36.0, -36.0, -37.0]), np.array([17.0, 17.0, 18.0, 18.0])
     along = np.linspace(0, 1, 200)[:, None]
-    ring = [
-        (1 - along) * [lon[i], lat[i]] + along * [lon[(i + 1) % 4], lat[(i + 1) % 4]] for i in range(4)
-    ]
+    ring = [(1 - along) * [lon[i], lat[i]] + along * [lon[(i + 1) % 4], lat[(i + 1) % 4]] for i in range(4)]
     lons, lats = np.concatenate(ring).T
     x, y = domain.from_lonlat(lons, lats)
     on_plane = 0.5 * abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))

@@ -162,9 +162,7 @@ def test_a_broken_file_is_named(source: GoesSource, scan: Scan, tmp_path: Path) 
     assert caught.value.where == f"file://{copy}"
 
 
-def test_files_of_another_channel_or_place_are_refused(
-    source: GoesSource, scan: Scan, tmp_path: Path
-) -> None:
+def test_files_of_another_channel_or_place_are_refused(source: GoesSource, scan: Scan, tmp_path: Path) -> None:
     swapped = replace(scan, files={**scan.files, "1": scan.files["3"]})
     with pytest.raises(SceneError, match="holds channel 3 of goes16, not channel 1 of goes16"):
         source.read(swapped, DOMAIN)

@@ -80,7 +80,8 @@ def test_a_short_answer_raises() -> None:
     file = opened(Archive(lambda start, end: CONTENT[start : end - 1]), block_size=100)
     with pytest.raises(SceneError, match=r"99 bytes came where 100 were asked for at byte 0") as caught:
         file.read(10)
-    assert file.failure is caught.value
+    assert file.take_failure() is caught.value
+    assert file.take_failure() is None
     assert "toy://bucket/file.nc" in str(caught.value)
 
 

@@ -140,9 +140,7 @@ def test_rows_are_worked_on_in_parts_without_a_seam(rows: int, monkeypatch: pyte
         Window(5300, 5500, 10390, 10490),  # the satellite is as low as it may be
     ],
 )
-def test_angles_between_nodes_are_as_good_as_computed_ones(
-    window: Window, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_angles_between_nodes_are_as_good_as_computed_ones(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     channels = three_channels(window, (100.0, 100.0, 100.0), datetime(2020, 2, 2, 15))
     quick = truecolor.truecolor(*channels, None)
     monkeypatch.setattr(truecolor, "_NODES_UP_TO_SATELLITE_ZENITH", 0.0)

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from convml_data.errors import SceneError
+from convml_data.errors import ConvmlError, SceneError
 from convml_data.geometry.fixed_grid import FixedGrid, GeostationaryView
 from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import SourceFile
@@ -176,10 +176,11 @@ class AbiFile:
         """Give errors of the HDF5 library the file's name and a remedy."""
         try:
             yield
+        except ConvmlError:
+            self._ranges.take_failure()
+            raise
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            if self._ranges.failure is not None:  # the cause, of which h5py may tell anything
-                raise self._ranges.failure from error
-            raise SceneError(
+            raise self._ranges.take_failure() or SceneError(
                 f"this is no readable ABI L1b radiance file ({_words_of(error)})",
                 where=self.url,
                 remedy=_BROKEN,

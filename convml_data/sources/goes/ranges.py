@@ -26,7 +26,7 @@ class RangeFile(io.RawIOBase):
     Bytes are fetched in whole blocks, neighbouring blocks in one request. An answer of another
     length than was asked for raises and never becomes data.
 
-    h5py loses the errors of the files that it reads from; :attr:`failure` keeps the first one.
+    h5py may tell of anything when a file that it reads from raises; :meth:`take_failure` has the cause.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class RangeFile(io.RawIOBase):
         self.size = size
         self.bytes_fetched = 0
         self.requests = 0
-        self.failure: ArchiveError | SceneError | None = None
+        self._failure: ArchiveError | SceneError | None = None
         self._filesystem = filesystem
         self._path = path
         self._block_size = block_size
@@ -101,6 +101,16 @@ class RangeFile(io.RawIOBase):
             view[low - start : high - start] = block[low - offset : high - offset]
         self._position = stop
         return stop - start
+
+    def take_failure(self) -> ArchiveError | SceneError | None:
+        """The first error since the last call, None where there was none.
+
+        It is not kept: with its traceback it would hold on to this file and, in a cycle, to the HDF5
+        objects that read from it. Those need h5py's lock to go away, and the garbage collector may meet
+        them in the very thread that a holder of the lock waits for.
+        """
+        failure, self._failure = self._failure, None
+        return failure
 
     def _blocks_from(self, first: int, last: int) -> list[bytes]:
         held = {n: self._blocks[n] for n in range(first, last + 1) if n in self._blocks}
@@ -153,5 +163,5 @@ class RangeFile(io.RawIOBase):
         return data
 
     def _failed(self, error: ArchiveError | SceneError) -> ArchiveError | SceneError:
-        self.failure = self.failure or error
+        self._failure = self._failure or error
         return error

@@ -105,8 +105,7 @@ class Scattering:
             raise ArchiveError(
                 f"the tables for Rayleigh correction cannot be read ({error})",
                 where=str(get_rayleigh_lut_dir(AEROSOL).parent),
-                remedy="Delete pyspectral's tables, so that they are fetched again, or do without: "
-                f"`{_DO_WITHOUT}`",
+                remedy=f"Delete pyspectral's tables, so that they are fetched again, or do without: `{_DO_WITHOUT}`",
             ) from error
         return np.where(np.isnan(lon), np.nan, reflectance)
 
