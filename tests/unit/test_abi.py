@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from abi_files import CHANNELS, PERSPECTIVE_HEIGHT, source_file, textured_counts
 from convml_data.errors import ConvmlError, SceneError
 from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import SourceFile
+from convml_data.sources.goes import abi as abi_module
 from convml_data.sources.goes import calibration
 from convml_data.sources.goes.abi import AbiFile, SatellitePosition
+from convml_data.sources.goes.ranges import RangeFile
 
 START = datetime(2020, 2, 2, 15, 0, 16, 100_000)
 
@@ -213,24 +214,65 @@ def test_a_broken_chunk_is_found_when_it_is_read(file: SourceFile) -> None:
             abi.read_counts(Window(60, 70, 60, 70))
 
 
-def test_a_file_that_has_shrunk_since_it_was_listed(file: SourceFile) -> None:
-    with pytest.raises(SceneError, match="ends early"):
-        AbiFile(SourceFile(file.url, file.size + 1000))
+@pytest.mark.parametrize("listed", [1000, 20_000, 10**9])
+def test_a_file_that_was_mended_since_it_was_listed_opens_as_it_is_now(file: SourceFile, listed: int) -> None:
+    with AbiFile(SourceFile(file.url, listed)) as now, AbiFile(file) as always:
+        assert now.channel == always.channel
 
 
-def test_nothing_of_a_failed_read_is_left_to_the_garbage_collector(file: SourceFile) -> None:
-    alive = h5py.h5f.get_obj_count()
-    gc.disable()
-    try:
-        for size in (file.size, file.size + 1000):
-            with contextlib.suppress(SceneError), AbiFile(SourceFile(file.url, size)) as abi:
-                with contextlib.suppress(SceneError):
-                    path_of(file).rename(path_of(file).with_suffix(".away"))
-                    abi.read_counts(Window(0, 256, 0, 320))
-                path_of(file).with_suffix(".away").rename(path_of(file))
-        assert h5py.h5f.get_obj_count() == alive
-    finally:
-        gc.enable()
+def test_a_file_that_was_cut_off_since_it_was_listed_is_an_error(file: SourceFile) -> None:
+    path = Path(file.url.removeprefix("file://"))
+    path.write_bytes(path.read_bytes()[: file.size // 2])
+    with pytest.raises(SceneError, match="no readable ABI"):
+        AbiFile(file)
+
+
+def test_the_network_is_never_waited_for_inside_hdf5(
+    file: SourceFile, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is one for all threads, and who brings the bytes may need it."""
+    fetch = RangeFile.fetch_missing
+
+    def fetch_while_another_thread_uses_hdf5(ranges: RangeFile) -> None:
+        thread = threading.Thread(target=h5py.h5f.get_obj_count, daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive(), "the lock of h5py is held during a fetch"
+        fetch(ranges)
+
+    monkeypatch.setattr(RangeFile, "fetch_missing", fetch_while_another_thread_uses_hdf5)
+    monkeypatch.setattr(RangeFile.__init__, "__defaults__", (2048,))
+    with AbiFile(file) as abi:
+        read, _ = abi.read_counts(Window(0, 256, 0, 320))
+        np.testing.assert_array_equal(read, counts)
+        assert abi.requests > 10
+
+
+@pytest.mark.parametrize("block_size", [700, 5000, 1 << 20])
+def test_any_size_of_blocks_and_batches_gives_the_same(
+    file: SourceFile, counts: np.ndarray, block_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with AbiFile(file) as abi:
+        channel = abi.channel
+    monkeypatch.setattr(RangeFile.__init__, "__defaults__", (block_size,))
+    monkeypatch.setattr(abi_module, "_CHUNKS_AT_ONCE", 7)
+    with AbiFile(file) as abi:
+        assert abi.channel == channel
+        read, dqf = abi.read_counts(Window(3, 250, 5, 319))
+    np.testing.assert_array_equal(read, counts[3:250, 5:319])
+    np.testing.assert_array_equal(dqf == 255, counts[3:250, 5:319] == CHANNELS[1][2])
+
+
+def test_a_file_without_chunks(file: SourceFile, counts: np.ndarray) -> None:
+    path = path_of(file)
+    with h5py.File(path, "r+") as hdf5:
+        attributes = dict(hdf5["Rad"].attrs)
+        del hdf5["Rad"]
+        hdf5["Rad"] = counts.astype(np.int16)
+        for key in ("_FillValue", "_Unsigned", "scale_factor", "add_offset"):
+            hdf5["Rad"].attrs[key] = attributes[key]
+    with AbiFile(source_file(path)) as abi:
+        np.testing.assert_array_equal(abi.read_counts(Window(9, 200, 9, 300))[0], counts[9:200, 9:300])
 
 
 def test_damaged_bytes_never_raise_anything_else(file: SourceFile) -> None:

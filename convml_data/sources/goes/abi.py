@@ -7,18 +7,19 @@ whole index of the chunks, which is spread over the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+import fsspec
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from convml_data.errors import ConvmlError, SceneError
+from convml_data.errors import SceneError
 from convml_data.geometry.fixed_grid import FixedGrid, GeostationaryView
 from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import SourceFile
@@ -32,6 +33,12 @@ REFLECTIVE_CHANNELS = range(1, 7)
 #: How far float32 numbers may put the ends of the scan-angle axes from where they are, radians: five
 #: times the resolution of float32 at the edge of the full disk, 0.7 % of a 0.5 km pixel.
 _ANGLE_TOLERANCE = 1e-7
+
+#: Chunks that are fetched together, which bounds what is held of the file; a chunk of a full disk is some
+#: 50 kB, and a window of 1000 x 3000 km touches 240 of channel 2.
+_CHUNKS_AT_ONCE = 256
+#: What counts as a chunk in a file that has none.
+_UNCHUNKED = (256, 256)
 
 _BROKEN = (
     "Delete and fetch the file again if it is a copy; otherwise the archive's own file is broken: wait for "
@@ -105,16 +112,29 @@ class AbiFile:
         The file is gone, empty, incomplete, broken, or no L1b radiance file.
     """
 
+    channel: Channel
+
     def __init__(self, file: SourceFile) -> None:
         self.url = file.url
-        self._ranges = RangeFile(*open_filesystem(file.url), file.size)
-        if file.size == 0:
-            raise SceneError("the file is empty (0 bytes)", where=file.url, remedy=_BROKEN)
-        with self._explained():
-            self._hdf5 = h5py.File(self._ranges, "r")
+        self._hdf5: h5py.File | None = None
+        filesystem, path = open_filesystem(file.url)
         try:
-            with self._explained():
-                self.channel = _describe(self._hdf5)
+            self._open_with(RangeFile(filesystem, path, file.size))
+        except SceneError:
+            # A file that was replaced after it was listed, or mended, has another size now.
+            size = _size_now(filesystem, path)
+            if size in (file.size, None):
+                raise
+            self._open_with(RangeFile(filesystem, path, size))
+
+    def _open_with(self, ranges: RangeFile) -> None:
+        self._ranges = ranges
+        if ranges.size == 0:
+            raise SceneError("the file is empty (0 bytes)", where=self.url, remedy=_BROKEN)
+        ranges.want_ends()
+        try:
+            ranges.fetch_missing()
+            self._complete([self._open])
         except BaseException:
             self.close()
             raise
@@ -131,8 +151,11 @@ class AbiFile:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._hdf5.close()
+        """Let go of the file and of what was fetched of it."""
+        if self._hdf5 is not None:
+            self._hdf5.close()
+            self._hdf5 = None
+        self._ranges.forget()
 
     @property
     def grid(self) -> FixedGrid:
@@ -166,25 +189,71 @@ class AbiFile:
         """
         if window.clipped(self.grid.shape) != window:
             raise ValueError(f"{window} reaches beyond the file's {self.grid.shape} pixels")
-        with self._explained():
-            radiances, flags = self._hdf5["Rad"], self._hdf5["DQF"]
-            counts = _as_declared(radiances, radiances[window.slices])
-            return counts, flags[window.slices].astype(np.uint8)
+        stored = {name: np.empty(window.shape, data.dtype) for name, data in self._images.items()}
+        parts = [
+            partial(self._read_part, name, part, window, stored[name])
+            for name, data in self._images.items()
+            for part in _chunks_under(window, data.chunks or _UNCHUNKED)
+        ]
+        for first in range(0, len(parts), _CHUNKS_AT_ONCE):
+            if first > 0:
+                self._ranges.forget()
+            self._complete(parts[first : first + _CHUNKS_AT_ONCE])
+        return _as_declared(stored["Rad"], self._unsigned), stored["DQF"].astype(np.uint8)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Give errors of the HDF5 library the file's name and a remedy."""
+    def _open(self) -> None:
+        if self._hdf5 is not None:
+            self._hdf5.close()
+        self._hdf5 = h5py.File(self._ranges, "r")
+        self._images = {name: self._hdf5[name] for name in ("Rad", "DQF")}
+        self._unsigned = _is_unsigned(self._images["Rad"])
+        self.channel = _describe(self._hdf5)
+
+    def _read_part(self, name: str, part: Window, window: Window, into: npt.NDArray[np.integer]) -> None:
+        rows = slice(part.row0 - window.row0, part.row1 - window.row0)
+        columns = slice(part.col0 - window.col0, part.col1 - window.col0)
+        into[rows, columns] = self._images[name][part.slices]
+
+    def _complete(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Try tasks until none lacks a part of the file, fetching what they lack in between."""
+        while tasks := [task for task in tasks if not self._succeeds(task)]:
+            self._ranges.fetch_missing()
+
+    def _succeeds(self, task: Callable[[], None]) -> bool:
+        misses = self._ranges.misses
         try:
-            yield
-        except ConvmlError:
-            self._ranges.take_failure()
-            raise
+            task()
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise self._ranges.take_failure() or SceneError(
-                f"this is no readable ABI L1b radiance file ({_words_of(error)})",
-                where=self.url,
-                remedy=_BROKEN,
-            ) from error
+            if self._ranges.misses == misses:
+                raise SceneError(
+                    f"this is no readable ABI L1b radiance file ({_words_of(error)})",
+                    where=self.url,
+                    remedy=_BROKEN,
+                ) from error
+        # h5py swallows some errors, so that what lacks a part of the file may look like a success.
+        return self._ranges.misses == misses
+
+
+def _size_now(filesystem: fsspec.AbstractFileSystem, path: str) -> int | None:
+    """Bytes that a file has, None where that cannot be found out."""
+    try:
+        size: int | None = filesystem.size(path)
+    except Exception:  # whatever the client library raises; the error that led here says more
+        return None
+    return size
+
+
+def _chunks_under(window: Window, chunks: tuple[int, int]) -> Iterator[Window]:
+    """The parts of a window that lie in one chunk each."""
+    height, width = chunks
+    for row in range(window.row0 // height * height, window.row1, height):
+        for column in range(window.col0 // width * width, window.col1, width):
+            yield Window(
+                max(row, window.row0),
+                min(row + height, window.row1),
+                max(column, window.col0),
+                min(column + width, window.col1),
+            )
 
 
 def _describe(hdf5: h5py.File) -> Channel:
@@ -209,7 +278,7 @@ def _describe(hdf5: h5py.File) -> Channel:
         packing=Packing(
             _number(radiances.attrs["scale_factor"]),
             _number(radiances.attrs["add_offset"]),
-            int(_as_declared(radiances, np.atleast_1d(radiances.attrs["_FillValue"]))[0]),
+            int(_as_declared(np.atleast_1d(radiances.attrs["_FillValue"]), _is_unsigned(radiances))[0]),
         ),
         esun=_positive(hdf5, "esun") if reflective else None,
         earth_sun_distance=_positive(hdf5, "earth_sun_distance_anomaly_in_AU"),
@@ -265,7 +334,7 @@ def _axis(variable: h5py.Dataset) -> tuple[float, float]:
     steps = len(variable) - 1
     if steps < 1:
         raise ValueError(f"the axis {variable.name} has {len(variable)} values")
-    stored = _as_declared(variable, np.array([variable[0], variable[1], variable[steps]]))
+    stored = _as_declared(np.array([variable[0], variable[1], variable[steps]]), _is_unsigned(variable))
     first, second, last = stored.astype(np.float64) * scale + offset
     step = (last - first) / steps
     if not abs(second - first - step) < 0.01 * abs(step):
@@ -281,9 +350,12 @@ def _whole_microradians(angle: float, tolerance: float) -> float:
     return rounded if abs(rounded - angle) < tolerance else float(angle)
 
 
-def _as_declared(variable: h5py.Dataset, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """What ``_Unsigned`` asks for: integers that are stored as signed and meant as unsigned."""
-    unsigned = _decode(variable.attrs.get("_Unsigned", "false")).lower() == "true"
+def _is_unsigned(variable: h5py.Dataset) -> bool:
+    """Whether ``_Unsigned`` says that integers are stored as signed and meant as unsigned."""
+    return _decode(variable.attrs.get("_Unsigned", "false")).lower() == "true"
+
+
+def _as_declared(values: npt.NDArray[Any], unsigned: bool) -> npt.NDArray[Any]:
     if unsigned and np.issubdtype(values.dtype, np.signedinteger):
         return values.view(f"u{values.dtype.itemsize}")
     return values

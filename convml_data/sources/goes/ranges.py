@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from convml_data.errors import ArchiveError, SceneError
@@ -12,21 +12,24 @@ if TYPE_CHECKING:
     import fsspec
     from typing_extensions import Buffer
 
-#: Bytes of a block. A truecolor window of 200 km in full-disk files takes 33 requests and 8 MB with
-#: blocks of 256 KiB, 46 and 3 MB with 64 KiB, 24 and 22 MB with 1 MiB: at 30 ms a request and
-#: 50 MB/s that is 1.2, 1.5 and 1.2 s.
-BLOCK_SIZE = 1 << 18
-#: Blocks that a file keeps, so that memory stays bounded by 16 MiB a file.
-BLOCKS_KEPT = 64
+#: Bytes of a block. In a full-disk file of channel 2, a window of 200 km touches 16 blocks of this size
+#: (1.0 MB for 0.45 MB of chunks) and one of 1000 x 3000 km 265 (17 MB for 15 MB); with blocks of 256 KiB it is
+#: 8 (2.1 MB) and 87 (23 MB). Since blocks are fetched together, their number costs less than their bytes.
+BLOCK_SIZE = 1 << 16
+
+
+class NotFetchedError(OSError):
+    """A read met a block that is not there yet; it is known now and comes with the next fetch."""
 
 
 class RangeFile(io.RawIOBase):
     """A read-only, seekable view of a file on any fsspec file system.
 
-    Bytes are fetched in whole blocks, neighbouring blocks in one request. An answer of another
-    length than was asked for raises and never becomes data.
-
-    h5py may tell of anything when a file that it reads from raises; :meth:`take_failure` has the cause.
+    Reading and fetching are apart: a read of what has not been fetched raises, and is tried again after
+    :meth:`fetch_missing`. So no reader waits for the network inside the HDF5 library, whose lock is
+    one for the whole process: the garbage collector may need it in the very thread that would bring the
+    bytes, and everything would stand still. It also lets many reads find out what they lack before
+    all of it is fetched at once.
 
     Parameters
     ----------
@@ -36,28 +39,32 @@ class RangeFile(io.RawIOBase):
         Of the file there.
     size
         Bytes that the file has according to the archive's listing.
+    block_size
+        Bytes that are fetched together.
+
+    Attributes
+    ----------
+    misses
+        Reads that have raised :class:`NotFetchedError` so far. A library that swallows errors shows by
+        it that what it says rests on less than the file.
+    bytes_fetched, requests
+        So far.
     """
 
     def __init__(
-        self,
-        filesystem: fsspec.AbstractFileSystem,
-        path: str,
-        size: int,
-        *,
-        block_size: int = BLOCK_SIZE,
-        blocks_kept: int = BLOCKS_KEPT,
+        self, filesystem: fsspec.AbstractFileSystem, path: str, size: int, block_size: int = BLOCK_SIZE
     ) -> None:
         super().__init__()
         self.url: str = filesystem.unstrip_protocol(path)
         self.size = size
+        self.misses = 0
         self.bytes_fetched = 0
         self.requests = 0
-        self._failure: ArchiveError | SceneError | None = None
         self._filesystem = filesystem
         self._path = path
         self._block_size = block_size
-        self._blocks_kept = blocks_kept
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._blocks: dict[int, bytes] = {}
+        self._missing: set[int] = set()
         self._position = 0
 
     def readable(self) -> bool:
@@ -83,85 +90,90 @@ class RangeFile(io.RawIOBase):
 
         Raises
         ------
-        ArchiveError
-            The archive cannot be reached or refuses.
-        SceneError
-            The file is gone, or shorter than its size says.
+        NotFetchedError
+            Some of it has not been fetched.
         """
         view = memoryview(buffer).cast("B")
         start, stop = self._position, min(self._position + len(view), self.size)
         if stop <= start:
             return 0
-        first, last = start // self._block_size, (stop - 1) // self._block_size
-        # Blocks of this read are held here, since a read may be larger than what is kept.
-        blocks = self._blocks_from(first, last)
-        for number, block in zip(range(first, last + 1), blocks, strict=True):
-            offset = number * self._block_size
+        numbers = range(start // self._block_size, (stop - 1) // self._block_size + 1)
+        absent = [number for number in numbers if number not in self._blocks]
+        if absent:
+            self._missing.update(absent)
+            self.misses += 1
+            raise NotFetchedError(f"bytes {start} to {stop} of {self.url} have not been fetched")
+        for number in numbers:
+            offset, block = number * self._block_size, self._blocks[number]
             low, high = max(start, offset), min(stop, offset + len(block))
             view[low - start : high - start] = block[low - offset : high - offset]
         self._position = stop
         return stop - start
 
-    def take_failure(self) -> ArchiveError | SceneError | None:
-        """The first error since the last call, None where there was none.
+    def want_ends(self) -> None:
+        """Let the next fetch bring the first block and the last two, which hold most of a file's metadata."""
+        last = max(self.size - 1, 0) // self._block_size
+        self._missing.update({0, max(last - 1, 0), last} - self._blocks.keys())
 
-        It is not kept: with its traceback it would hold on to this file and, in a cycle, to the HDF5
-        objects that read from it. Those need h5py's lock to go away, and the garbage collector may meet
-        them in the very thread that a holder of the lock waits for.
+    def fetch_missing(self) -> None:
+        """Fetch what reads have met and not found, neighbouring blocks in one request, all at once.
+
+        Raises
+        ------
+        ArchiveError
+            The archive cannot be reached or refuses.
+        SceneError
+            The file is gone, or an answer is not as long as what was asked for.
         """
-        failure, self._failure = self._failure, None
-        return failure
-
-    def _blocks_from(self, first: int, last: int) -> list[bytes]:
-        held = {n: self._blocks[n] for n in range(first, last + 1) if n in self._blocks}
-        missing = [n for n in range(first, last + 1) if n not in held]
-        if missing:
-            # One request up to the last missing block: a second one costs more than a few blocks.
-            start, stop = missing[0], missing[-1] + 1
-            data = self._fetch(start * self._block_size, min(stop * self._block_size, self.size))
-            for n in range(start, stop):
-                offset = (n - start) * self._block_size
-                held[n] = data[offset : offset + self._block_size]
-        for n, block in held.items():
-            self._blocks[n] = block
-            self._blocks.move_to_end(n)
-        while len(self._blocks) > self._blocks_kept:
-            self._blocks.popitem(last=False)
-        return [held[n] for n in range(first, last + 1)]
-
-    def _fetch(self, start: int, stop: int) -> bytes:
-        try:
-            data = bytes(self._filesystem.cat_file(self._path, start=start, end=stop))
-        except FileNotFoundError:
-            raise self._failed(
-                SceneError(
-                    "the file is no longer there",
-                    where=self.url,
-                    remedy="Run `convml-data scene-ids` again to list what the archive holds now",
-                )
-            ) from None
-        except Exception as error:  # whatever the client library of the file system raises
-            raise self._failed(
-                ArchiveError(
-                    f"bytes {start} to {stop} cannot be read ({type(error).__name__}: {error})",
-                    where=self.url,
-                    remedy="Check the network and the permission to read, and run it again",
-                )
-            ) from error
-        self.requests += 1
-        self.bytes_fetched += len(data)
-        if len(data) != stop - start:
-            raise self._failed(
-                SceneError(
+        runs = _runs(self._missing)
+        self._missing.clear()
+        starts = [run.start * self._block_size for run in runs]
+        stops = [min(run.stop * self._block_size, self.size) for run in runs]
+        for start, stop, data in zip(starts, stops, self._fetch(starts, stops), strict=True):
+            self.requests += 1
+            self.bytes_fetched += len(data)
+            if len(data) != stop - start:
+                raise SceneError(
                     f"the file ends early: {len(data)} bytes came where {stop - start} were asked for "
                     f"at byte {start}, of {self.size} bytes in the listing",
                     where=self.url,
                     remedy="Run `convml-data scene-ids` again if the archive has replaced the file since; "
                     "delete and fetch it again if it is an incomplete copy",
                 )
-            )
-        return data
+            for offset in range(0, len(data), self._block_size):
+                number = (start + offset) // self._block_size
+                self._blocks[number] = data[offset : offset + self._block_size]
 
-    def _failed(self, error: ArchiveError | SceneError) -> ArchiveError | SceneError:
-        self._failure = self._failure or error
-        return error
+    def forget(self) -> None:
+        """Let go of all blocks."""
+        self._blocks.clear()
+
+    def _fetch(self, starts: list[int], stops: list[int]) -> list[bytes]:
+        try:
+            return [
+                bytes(answer)
+                for answer in self._filesystem.cat_ranges([self._path] * len(starts), starts, stops, on_error="raise")
+            ]
+        except FileNotFoundError:
+            raise SceneError(
+                "the file is no longer there",
+                where=self.url,
+                remedy="Run `convml-data scene-ids` again to list what the archive holds now",
+            ) from None
+        except Exception as error:  # whatever the client library of the file system raises
+            raise ArchiveError(
+                f"the file cannot be read ({type(error).__name__}: {error})",
+                where=self.url,
+                remedy="Check the network and the permission to read, and run it again",
+            ) from error
+
+
+def _runs(numbers: Iterable[int]) -> list[range]:
+    """Runs of consecutive numbers."""
+    runs: list[range] = []
+    for number in sorted(numbers):
+        if runs and runs[-1].stop == number:
+            runs[-1] = range(runs[-1].start, number + 1)
+        else:
+            runs.append(range(number, number + 1))
+    return runs

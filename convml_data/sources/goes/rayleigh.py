@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import dask.array as da
@@ -132,7 +133,7 @@ def require_tables(satellite: str) -> None:
     with _DOWNLOAD:  # once, not once in each thread
         if not (absent := _absent_tables(satellite)):
             return
-        cause = _download(absent)
+        cause = _download(tuple(absent))
         if absent := _absent_tables(satellite):
             raise ArchiveError(
                 f"Rayleigh correction needs {' and '.join(map(str, absent))} ({cause})",
@@ -195,8 +196,12 @@ def _absent_tables(satellite: str) -> list[_Table]:
     return [table for table in tables if not table.is_there]
 
 
-def _download(tables: list[_Table]) -> str:
-    """Let pyspectral download what it lacks; why it may still lack something."""
+@lru_cache(1)
+def _download(tables: tuple[_Table, ...]) -> str:
+    """Let pyspectral download what it lacks; why it may still lack something.
+
+    Tried once by each process, since behind a firewall a trial takes seconds and every scene asks.
+    """
     if not get_config().get("download_from_internet"):
         return "pyspectral's configuration forbids the download"
     try:

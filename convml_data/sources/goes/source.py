@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -127,11 +129,12 @@ class GoesSource:
 
     def _crops(self, scan: Scan, domain: LocalDomain) -> list[_Crop]:
         """The window over the domain from each channel's file, all over one area."""
-        with ExitStack() as stack:
-            files = []
-            for number in CHANNELS_OF[self.product]:
-                files.append(stack.enter_context(AbiFile(scan.files[str(number)])))
-                self._check_identity(files[-1], number)
+        numbers = CHANNELS_OF[self.product]
+        # A channel's file takes some ten rounds to the archive, so the channels are read side by side.
+        with ExitStack() as stack, ThreadPoolExecutor(len(numbers)) as threads:
+            files = list(threads.map(lambda number: stack.enter_context(AbiFile(scan.files[str(number)])), numbers))
+            for file, number in zip(files, numbers, strict=True):
+                self._check_identity(file, number)
             coarsest = max((file.grid for file in files), key=lambda grid: grid.dx)
             window = window_over(domain, coarsest, round(MARGIN * _TWO_KILOMETRES_RAD / coarsest.dx))
             if window is None:
@@ -142,7 +145,7 @@ class GoesSource:
                     where=files[0].url,
                     remedy="Move `domain`, or choose another `sector` or satellite in meta.yaml",
                 )
-            return [_crop(file, coarsest, window) for file in files]
+            return list(threads.map(partial(_crop, coarsest=coarsest, window=window), files))
 
     def _check_identity(self, file: AbiFile, number: int) -> None:
         found = (file.channel.satellite, file.channel.number)
