@@ -40,7 +40,7 @@ def _add_stage_commands(commands: Any) -> None:
     stages = {
         "crop": ("crop every scene to the domain, on the satellite's grid", ["cropped"]),
         "regrid": ("put every scene on the dataset's grid", ["cropped", "regridded"]),
-        "tiles": ("plan and cut the triplet tiles", ["cropped", "triplet_tiles"]),
+        "tiles": ("plan and cut the triplet tiles", ["triplet_tiles"]),
     }
     per_scene = []
     for name, (text, assets) in stages.items():
@@ -84,12 +84,7 @@ class _Session:
         self.store: DatasetStore = DatasetStore.of(self.dataset)
         self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
 
-    def materialize(
-        self,
-        *assets: str,
-        scene_ids: Sequence[str] = (),
-        ops: dict[str, Any] | None = None,
-    ) -> None:
+    def materialize(self, *assets: str, scene_ids: Sequence[str] = ()) -> None:
         """Materialize assets of the dataset in one run, for a range of scenes where there are any."""
         import dagster as dg
 
@@ -103,11 +98,8 @@ class _Session:
             instance=self.instance,
             asset_selection=[dg.AssetKey([self.dataset.name, asset]) for asset in assets],
             tags=tags,
-            run_config={
-                # The terminal shows progress and one summary; the run's whole log is in the instance.
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                **({"ops": ops} if ops else {}),
-            },
+            # The terminal shows progress and one summary; the run's whole log is in the instance.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
         if not result.success:
@@ -163,14 +155,12 @@ def _stage(arguments: argparse.Namespace) -> int:
     # The ledger is the truth; a fresh instance may not know its scenes yet.
     register_scenes(session.instance, session.dataset.name, scene_ids)
 
-    ops: dict[str, Any] = {}
     if "triplet_tiles" in arguments.assets:
         if session.dataset.meta.sampling.triplets is None or not tile_plan_is_current(session.store):
             _plan_tiles(session)
         for warning in session.store.read_tile_plan().warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        ops = {f"{session.dataset.name}__scene_chain": {"config": {"only_scenes_with_tiles": True}}}
-    session.materialize(*arguments.assets, scene_ids=scene_ids, ops=ops)
+    session.materialize(*arguments.assets, scene_ids=scene_ids)
     for asset in arguments.assets:
         print(f"{asset}: {_place(session.store, asset)}")
     return 0

@@ -15,7 +15,8 @@ from typing import Any
 import dagster as dg
 
 from convml_data.errors import MetaError
-from convml_data.meta.dataset import Dataset, dataset_paths_from_environment, load_datasets
+from convml_data.meta.dataset import Dataset, dataset_name, dataset_paths_from_environment, load_datasets
+from convml_data.meta.load import META_NAME
 from convml_data_dagster.assets.chain import scene_chain
 from convml_data_dagster.assets.scenes import scene_ids_asset, tile_plan_asset
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
@@ -29,7 +30,7 @@ def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, An
     """All assets and resources of the datasets found in ``paths``.
 
     A ``meta.yaml`` that describes no dataset does not take the others down: it is shown as an asset
-    of its folder's name that carries the message.
+    of the group ``unreadable`` that carries the message.
     """
     datasets, errors = load_datasets(paths)
     resources: dict[str, Any] = {
@@ -40,9 +41,10 @@ def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, An
             for dataset in datasets
         },
     }
+    served = [asset for dataset in datasets for asset in dataset_assets(dataset)]
+    unreadable = [_broken_dataset(error, number) for number, error in enumerate(errors)]
     return dg.Definitions(
-        assets=[asset for dataset in datasets for asset in dataset_assets(dataset)]
-        + [_broken_dataset(number, error) for number, error in enumerate(errors)],
+        assets=served + unreadable or [_no_dataset(paths)],
         resources=resources | dict(resource_overrides or {}),
         # One process for each run: parallelism is inside the step, where a scene costs no process.
         executor=dg.in_process_executor,
@@ -57,11 +59,25 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     return assets
 
 
-def _broken_dataset(number: int, error: MetaError) -> dg.AssetSpec:
+def _broken_dataset(error: MetaError, number: int) -> dg.AssetSpec:
+    place = Path(error.where or "dataset")
+    folder = place.parent if place.name == META_NAME else place
     return dg.AssetSpec(
-        key=["unreadable", f"meta_yaml_{number}"],
+        # Numbered, since folders of one name in different places may both be broken.
+        key=["unreadable", f"{dataset_name(folder)}_{number}"],
         group_name="unreadable",
         description=f"This dataset is not served:\n\n```\n{error}\n```\n\nCorrect it, then reload the definitions.",
+    )
+
+
+def _no_dataset(paths: Sequence[Path]) -> dg.AssetSpec:
+    looked = "\n".join(f"- `{path.absolute()}` and the folders in it" for path in paths)
+    return dg.AssetSpec(
+        key=["no_dataset"],
+        description=(
+            f"No `meta.yaml` was found in\n\n{looked}\n\nSet `CONVML_DATASETS` to the folders of your datasets, "
+            "separated as in `PATH`, and start Dagster again."
+        ),
     )
 
 

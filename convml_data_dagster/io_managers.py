@@ -14,21 +14,24 @@ can take ``cropped`` or ``regridded`` as an input or return a field to be kept:
     def brightness(scene: xr.DataArray) -> xr.DataArray:
         return scene.mean("bands")
 
-An input for one partition is the scene, for several a mapping of scene ID to scene; scenes are
-opened when they are looked up and their values read when they are used. They come as
-``xr.DataArray`` where the annotation says so, as ``xr.Dataset`` otherwise. Several partitions in one
-run return a mapping of scene ID to field.
+An input for one partition is the scene. Annotated ``Mapping[str, xr.DataArray]`` it is a mapping of
+scene ID to scene in time order, whether a run has one partition or many, and for an asset without
+partitions it holds all scenes; each is opened when it is looked up and its values are read when they
+are used. Scenes come as ``xr.DataArray`` where the annotation says so, as ``xr.Dataset`` otherwise.
+Several partitions in one run return a mapping of scene ID to field.
 """
 
 from __future__ import annotations
 
 import typing
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+from convml_data_dagster.failures import errors_as_failures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,21 +73,25 @@ class SceneIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write what an asset returned, each partition whole or not at all."""
-        arrays = self._arrays(context.asset_key)
-        if not context.has_asset_partitions:
-            context.add_output_metadata(self._write(arrays, "data", obj))
-            return
-        keys = list(context.asset_partition_keys)
-        fields = obj if isinstance(obj, Mapping) else {keys[0]: obj}
-        if (len(keys) > 1 and not isinstance(obj, Mapping)) or set(fields) != set(keys):
-            returned = sorted(fields) if isinstance(obj, Mapping) else type(obj).__name__
-            raise dg.Failure(
-                f"{context.asset_key.to_user_string()} was asked for the partitions {keys} and returned "
-                f"{returned}; return a field for one partition, a mapping of scene ID to field for several."
-            )
-        for key, field in fields.items():
-            metadata = self._write(arrays, key, field)
-            context.step_context.add_asset_metadata(metadata, context.asset_key, partition_key=key)
+        import xarray as xr
+
+        with errors_as_failures():
+            arrays = self._arrays(context.asset_key)
+            if not context.has_asset_partitions:
+                context.add_output_metadata(self._write(arrays, "data", obj))
+                return
+            keys = sorted(context.asset_partition_keys)
+            several = isinstance(obj, Mapping) and not isinstance(obj, xr.Dataset)
+            fields = obj if several else {keys[0]: obj}
+            if set(fields) != set(keys):
+                name, returned = context.asset_key.to_user_string(), sorted(map(str, fields))
+                raise dg.Failure(
+                    f"{name} was to return a mapping of scene ID to field for {_listed(keys)}, and returned "
+                    f"{f'one for {_listed(returned)}' if several else f'a {type(obj).__name__}'}."
+                )
+            for key, field in fields.items():
+                metadata = self._write(arrays, key, field)
+                context.step_context.add_asset_metadata(metadata, context.asset_key, partition_key=key)
 
     def _write(self, arrays: ArrayStore, key: str, field: Any) -> dict[str, Any]:
         import numpy as np
@@ -96,7 +103,7 @@ class SceneIOManager(dg.ConfigurableIOManager):
             raise dg.Failure(
                 f"{arrays.url(key)}: expected an xarray.DataArray or Dataset to write, got {type(field).__name__}."
             )
-        arrays.write(key, field)
+        arrays.write(key, _with_grid_mapping(field))
         shares = [
             float(np.isfinite(values).mean())
             for values in field.data_vars.values()
@@ -109,22 +116,29 @@ class SceneIOManager(dg.ConfigurableIOManager):
         """Open what an earlier asset wrote."""
         import xarray as xr
 
-        arrays = self._arrays(context.asset_key)
-        wanted = context.dagster_type.typing_type
-        as_array = xr.DataArray in {wanted, *_arguments(wanted)}
-        if not context.has_asset_partitions:
-            return _opened(arrays, "data", as_array)
-        keys = list(context.asset_partition_keys)
-        many = len(keys) > 1 or typing.get_origin(wanted) in (dict, Mapping)
-        if not many:
+        name, wanted = context.asset_key.to_user_string(), context.dagster_type.typing_type
+        as_array = xr.DataArray in (wanted, *typing.get_args(wanted))
+        with errors_as_failures():
+            arrays = self._arrays(context.asset_key)
+        # Sorted by ID, which is by time; Dagster gives them in no order.
+        keys = sorted(context.asset_partition_keys) if context.has_asset_partitions else ["data"]
+        if len(keys) == 1 and typing.get_origin(wanted) is not dict:  # what Dagster makes of any mapping
+            if not arrays.files.exists(arrays.name(keys[0])):
+                raise dg.Failure(f"{name} is not there ({arrays.url(keys[0])}); materialize it first.")
             return _opened(arrays, keys[0], as_array)
+        if wanted in (xr.DataArray, xr.Dataset):
+            raise dg.Failure(
+                f"{name} comes with {len(keys)} partitions and the input {context.name} is annotated to be one "
+                f"xarray.{wanted.__name__}; annotate it as Mapping[str, xarray.{wanted.__name__}], or launch one "
+                "partition a run."
+            )
         stored = set(arrays.stored())
         missing = [key for key in keys if key not in stored]
         if missing and not (context.definition_metadata or {}).get(ALLOW_MISSING):
             raise dg.Failure(
-                f"{context.asset_key.to_user_string()} has no file for {len(missing)} of {len(keys)} partitions, "
-                f"the first being {missing[0]}; materialize them, or set the input's metadata "
-                f"{{'{ALLOW_MISSING}': True}} to go on without them."
+                f"{name} is not there for {len(missing)} of {len(keys)} partitions, the first being {missing[0]}; "
+                f"materialize them first, or set the input's metadata {{'{ALLOW_MISSING}': True}} to go on without "
+                "them."
             )
         return Scenes(arrays, tuple(key for key in keys if key in stored), as_array)
 
@@ -150,12 +164,17 @@ class ZarrIOManager(SceneIOManager):
 IO_MANAGERS: Mapping[str, type[SceneIOManager]] = {"netcdf": NetCDFIOManager, "zarr": ZarrIOManager}
 
 
-class Scenes(Mapping[str, "xr.Dataset | xr.DataArray"]):
-    """Scenes by their IDs, each opened when it is looked up."""
+class Scenes(Mapping[str, Any], dict[str, Any]):  # type: ignore[misc, metaclass]
+    """Scenes by their IDs, each opened when it is looked up and not held afterwards.
+
+    A dict only because Dagster checks for one where the annotation says ``Mapping``; what a dict has
+    beyond a mapping either works on the scenes or is refused.
+    """
 
     def __init__(self, arrays: ArrayStore, scene_ids: tuple[str, ...], as_array: bool) -> None:
+        super().__init__()
         self._arrays = arrays
-        self._scene_ids = scene_ids
+        self._scene_ids = dict.fromkeys(scene_ids)
         self._as_array = as_array
 
     def __getitem__(self, scene_id: str) -> xr.Dataset | xr.DataArray:
@@ -163,19 +182,51 @@ class Scenes(Mapping[str, "xr.Dataset | xr.DataArray"]):
             raise KeyError(scene_id)
         return _opened(self._arrays, scene_id, self._as_array)
 
+    def __contains__(self, scene_id: object) -> bool:
+        return scene_id in self._scene_ids
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._scene_ids)
 
     def __len__(self) -> int:
         return len(self._scene_ids)
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} scenes in {self._arrays.folder}>"
 
-def _arguments(annotation: Any) -> tuple[Any, ...]:
-    return typing.get_args(annotation)
+    def copy(self) -> dict[str, Any]:
+        """A plain dict that holds every scene."""
+        return dict(self)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return self.copy() | dict(other.items())
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other.items()) | self.copy()
+
+    def _refuse(self, *_: Any, **__: Any) -> typing.NoReturn:
+        raise TypeError("scenes that were read cannot be changed; dict(scenes) is a dict that can")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
+def _with_grid_mapping(data: xr.Dataset) -> xr.Dataset:
+    """Fields that say which coordinate is their projection, which most calculations forget."""
+    projections = [name for name, coordinate in data.coords.items() if "grid_mapping_name" in coordinate.attrs]
+    if len(projections) != 1:
+        return data
+    fields = {name: field for name, field in data.data_vars.items() if {"y", "x"} <= set(field.dims)}
+    return data.assign({name: field.assign_attrs(grid_mapping=projections[0]) for name, field in fields.items()})
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "") or "no scene"
 
 
 def _opened(arrays: ArrayStore, key: str, as_array: bool) -> xr.Dataset | xr.DataArray:
-    scene = arrays.open(key)
+    with errors_as_failures():
+        scene = arrays.open(key)
     if not as_array:
         return scene
     if len(scene.data_vars) != 1:

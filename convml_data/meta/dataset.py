@@ -148,6 +148,11 @@ def _whole_kilometres(length: float) -> float:
     return 1e3 * math.ceil((length - 1) / 1e3) if length > 1 else 0.0
 
 
+def dataset_name(directory: Path) -> str:
+    """The name of the dataset in a folder: the folder's, with ``_`` for all but letters, digits and ``_``."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", directory.name)
+
+
 def load_dataset(directory: Path) -> Dataset:
     """The dataset in a folder.
 
@@ -157,7 +162,7 @@ def load_dataset(directory: Path) -> Dataset:
         The folder has no ``meta.yaml``, or it does not describe a dataset.
     """
     directory = directory.resolve()
-    name = re.sub(r"[^A-Za-z0-9_]", "_", directory.name)
+    name = dataset_name(directory)
     if not name:
         raise MetaError(
             "a dataset is named after its folder, and this one has no name",

@@ -114,7 +114,9 @@ def _client(workers: Workers, count: int) -> Iterator[Any]:
                 n_workers=1 if in_threads else count,
                 threads_per_worker=count if in_threads else 1,
                 processes=not in_threads,
-                dashboard_address="127.0.0.1:0",  # any free port; the default one is another cluster's on a busy machine
+                # Not open to the network, on any free port: the default one may be another cluster's.
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
                 silence_logs=logging.ERROR,
             ) as cluster,
             Client(cluster) as client,

@@ -14,19 +14,19 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import xarray as xr
 from PIL import Image
 
-from convml_data.errors import ConvmlError, SceneError
+from convml_data.errors import ConvmlError, StoreError
 from convml_data.images.picture import png_bytes, scene_picture, thumbnail
 from convml_data.meta.dataset import Dataset
 from convml_data.regrid.scene import regrid_scene
 from convml_data.scenes.ledger import LedgerRow
 from convml_data.sources import source_of
-from convml_data.store.arrays import ArrayStore
 from convml_data.store.dataset import DatasetStore
+from convml_data.store.files import Files
 from convml_data.store.layout import TILE_SUFFIXES
 from convml_data.tiles.files import tile_attributes, tile_yml
 from convml_data.tiles.plan import TileSpec
@@ -35,7 +35,7 @@ Stage = Literal["cropped", "regridded", "triplet_tiles"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 #: Longest side of the picture that goes into Dagster's records, pixels; it is stored with each event.
-PREVIEW_SIDE = 128
+PREVIEW_SIDE = 96
 
 #: What a scene's data say about themselves that is worth a column in the records.
 _REPORTED = ("scene_time", "satellite", "bytes_read", "bytes_whole_files", "requests", "valid_share")
@@ -93,32 +93,30 @@ class SceneTask:
 
 
 def process_scene(task: SceneTask) -> SceneOutcome:
-    """Take a scene through its stages, in their order; never raises for what is wrong with it."""
+    """Take a scene through its stages, in their order; never raises for what is wrong with it.
+
+    A stage that needs the cropped scene makes it where it is missing, out of date or damaged.
+    """
     work = _SceneWork(task)
-    steps: dict[Stage, Callable[[], Record]] = {
-        "cropped": work.crop,
-        "regridded": work.regrid,
-        "triplet_tiles": work.cut_tiles,
-    }
-    records: list[Record] = []
-    for stage in STAGES:
-        if stage not in task.stages:
-            continue
-        try:
-            records.append(steps[stage]())
-        except ConvmlError as error:
-            return SceneOutcome(task.row.scene_id, tuple(records), stage, str(error))
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-            return SceneOutcome(task.row.scene_id, tuple(records), stage, what, traceback.format_exc())
-    return SceneOutcome(task.row.scene_id, tuple(records))
+    try:
+        for stage in STAGES:
+            if stage in task.stages:
+                work.do(stage)
+    except ConvmlError as error:
+        return SceneOutcome(task.row.scene_id, tuple(work.records), work.stage, str(error))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        return SceneOutcome(task.row.scene_id, tuple(work.records), work.stage, what, traceback.format_exc())
+    return SceneOutcome(task.row.scene_id, tuple(work.records))
 
 
 @dataclass
 class _SceneWork:
-    """A scene on its way: keeps the cropped data in memory between stages."""
+    """A scene on its way: the stage it is in, what was done, and the cropped data between stages."""
 
     task: SceneTask
+    stage: Stage = field(default=STAGES[0], init=False)
+    records: list[Record] = field(default_factory=list, init=False)
     cropped: xr.Dataset | None = field(default=None, init=False)
 
     @property
@@ -129,12 +127,20 @@ class _SceneWork:
     def dataset(self) -> Dataset:
         return self.task.store.dataset
 
-    def crop(self) -> Record:
-        def read() -> xr.Dataset:
-            self.cropped = source_of(self.dataset).read(self.task.row.scan, self.dataset.read_domain)
-            return self.cropped
+    def do(self, stage: Stage) -> None:
+        steps: dict[Stage, Callable[[], Record]] = {
+            "cropped": self.crop,
+            "regridded": self.regrid,
+            "triplet_tiles": self.cut_tiles,
+        }
+        self.stage = stage
+        self.records.append(steps[stage]())
 
-        return self._scene_stage("cropped", read)
+    def crop(self, again: bool = False) -> Record:
+        def read() -> xr.Dataset:
+            return source_of(self.dataset).read(self.task.row.scan, self.dataset.read_domain)
+
+        return self._scene_stage("cropped", read, again)
 
     def regrid(self) -> Record:
         def regrid() -> xr.Dataset:
@@ -144,19 +150,19 @@ class _SceneWork:
 
         return self._scene_stage("regridded", regrid)
 
-    def _scene_stage(self, stage: Literal["cropped", "regridded"], make: Callable[[], xr.Dataset]) -> Record:
-        """A stage that gives one gridded dataset and one picture for the scene."""
+    def _scene_stage(
+        self, stage: Literal["cropped", "regridded"], make: Callable[[], xr.Dataset], again: bool = False
+    ) -> Record:
+        """A stage that gives one gridded dataset and one picture for the scene, made ``again`` or kept."""
         started = time.perf_counter()
         scene_id = self.task.row.scene_id
         arrays, picture = self.store.scenes([stage]), self.store.picture(stage, scene_id)
         fingerprint = scene_fingerprint(self.dataset, stage, self.task.row)
-        attributes = arrays.attributes(scene_id)
-        kept = (
-            attributes is not None and attributes.get("fingerprint") == fingerprint and self.store.files.exists(picture)
-        )
-        if kept and attributes is not None:
-            image: Image.Image = Image.open(io.BytesIO(self.store.files.read_bytes(picture)))
-        else:
+        attributes = arrays.attributes(scene_id) or {}
+        current = not again and attributes.get("fingerprint") == fingerprint
+        image = whole_picture(self.store.files, picture) if current else None
+        kept = image is not None
+        if image is None:
             data = make()
             data = data.assign_attrs(
                 dataset=self.dataset.name,
@@ -164,6 +170,8 @@ class _SceneWork:
                 source=self.dataset.meta.source,
                 fingerprint=fingerprint,
             )
+            if stage == "cropped":
+                self.cropped = data  # just as a later run finds it on disk
             attributes = data.attrs
             image = scene_picture(data)
             self.store.files.write_bytes(picture, png_bytes(image))
@@ -174,33 +182,40 @@ class _SceneWork:
         return Record(stage, arrays.url(scene_id), fingerprint, kept, metadata, thumbnail(image, PREVIEW_SIDE))
 
     def _cropped(self) -> xr.Dataset:
-        """The scene on its source's grid, from the stage before or from its file."""
+        """The scene on its source's grid, from the stage before, from its file, or made now."""
+        if self.cropped is None and "cropped" not in self.task.stages:
+            self._crop_for(self.stage)
         if self.cropped is None:
-            arrays, scene_id = self.store.scenes(["cropped"]), self.task.row.scene_id
-            attributes = arrays.attributes(scene_id)
-            expected = scene_fingerprint(self.dataset, "cropped", self.task.row)
-            if attributes is None or attributes.get("fingerprint") != expected:
-                state = "there is no cropped scene" if attributes is None else "the cropped scene is out of date"
-                raise SceneError(
-                    f"{state} to work from",
-                    where=arrays.url(scene_id),
-                    remedy="Run `convml-data crop`, or materialize `cropped` for this partition too",
-                )
-            with arrays.open(scene_id) as scene:
-                self.cropped = scene.load()
+            try:
+                with self.store.scenes(["cropped"]).open(self.task.row.scene_id) as scene:
+                    self.cropped = scene.load()
+            except (StoreError, OSError, RuntimeError, ValueError):  # its attributes were whole, its values are not
+                self._crop_for(self.stage, again=True)
+        assert self.cropped is not None
         return self.cropped
+
+    def _crop_for(self, stage: Stage, again: bool = False) -> None:
+        self.stage = "cropped"
+        record = self.crop(again)
+        if not record.kept:
+            self.records.append(record)
+        self.stage = stage
 
     def cut_tiles(self) -> Record:
         started = time.perf_counter()
         made = [self._cut_tile(tile) for tile in self.task.tiles]
-        previews = [image for _, image in made]
+        kept = bool(made) and all(tile.kept for tile in made)
         metadata: dict[str, Scalar] = {
             "scene_time": self.task.row.scan.start.isoformat(),
             "satellite": self.task.row.scan.satellite,
             "tiles": len(made),
-            "names": ", ".join(f"{tile.collection}/{tile.name}" for tile in self.task.tiles),
         }
-        kept = all(was_kept for was_kept, _ in made)
+        if made:
+            metadata |= {
+                "names": ", ".join(f"{tile.collection}/{tile.name}" for tile in self.task.tiles),
+                "bytes_read": made[0].attributes["bytes_read"],
+                "valid_share": min(tile.attributes["valid_share"] for tile in made),
+            }
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
         return Record(
@@ -209,34 +224,41 @@ class _SceneWork:
             self._tiles_fingerprint(),
             kept,
             metadata,
-            thumbnail(previews[0], PREVIEW_SIDE) if previews else None,
+            thumbnail(made[0].picture, PREVIEW_SIDE) if made else None,
         )
 
     def _tiles_fingerprint(self) -> str:
         each = [tile_fingerprint(self.dataset, self.task.row, tile) for tile in self.task.tiles]
         return sha256(json.dumps(each).encode()).hexdigest()[:12]
 
-    def _cut_tile(self, tile: TileSpec) -> tuple[bool, Image.Image]:
-        """Whether the tile was there already, and its picture."""
-        files, fingerprint = self.store.files, tile_fingerprint(self.dataset, self.task.row, tile)
-        for waiting in (False, True):
-            arrays = self.store.tiles(tile.collection, waiting=waiting)
-            if tile_is_complete(arrays, tile, fingerprint):
-                return True, Image.open(io.BytesIO(files.read_bytes(f"{arrays.folder}/{tile.name}.png")))
+    def _cut_tile(self, spec: TileSpec) -> Tile:
+        fingerprint = tile_fingerprint(self.dataset, self.task.row, spec)
+        there = complete_tile(self.store, spec, fingerprint)
+        if there is not None:
+            return there
 
-        data = regrid_scene(self._cropped(), tile.grid, self.dataset.meta.sampling.method, cache=None)
+        data = regrid_scene(self._cropped(), spec.grid, self.dataset.meta.sampling.method, cache=None)
         data = data.assign_attrs(
             dataset=self.dataset.name,
             source=self.dataset.meta.source,
-            **tile_attributes(tile, fingerprint),
+            **tile_attributes(spec, fingerprint),
         )
-        image = scene_picture(data)
-        arrays = self.store.tiles(tile.collection, waiting=True)
-        stem = f"{arrays.folder}/{tile.name}"
-        files.write_bytes(f"{stem}.yml", tile_yml(tile, data.attrs).encode())
-        files.write_bytes(f"{stem}.png", png_bytes(image))
-        arrays.write(tile.name, data)
-        return False, image
+        picture = scene_picture(data)
+        arrays = self.store.tiles(spec.collection, waiting=True)
+        stem = f"{arrays.folder}/{spec.name}"
+        self.store.files.write_bytes(f"{stem}.yml", tile_yml(spec, data.attrs).encode())
+        self.store.files.write_bytes(f"{stem}.png", png_bytes(picture))
+        arrays.write(spec.name, data)
+        return Tile(data.attrs, picture, kept=False)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile on disk: the attributes of its data, its picture, and whether it was there already."""
+
+    attributes: Mapping[str, Any]
+    picture: Image.Image
+    kept: bool
 
 
 def scene_fingerprint(dataset: Dataset, stage: Literal["cropped", "regridded"], row: LedgerRow) -> str:
@@ -254,9 +276,34 @@ def tile_fingerprint(dataset: Dataset, row: LedgerRow, tile: TileSpec) -> str:
     return tile.fingerprint(f"{scene_fingerprint(dataset, 'cropped', row)} {dataset.meta.sampling.method}")
 
 
-def tile_is_complete(arrays: ArrayStore, tile: TileSpec, fingerprint: str) -> bool:
-    """Whether all files of a tile are there and were made from the present settings."""
-    return (
-        all(arrays.files.exists(f"{arrays.folder}/{tile.name}{suffix}") for suffix in TILE_SUFFIXES)
-        and (arrays.attributes(tile.name) or {}).get("fingerprint") == fingerprint
+def complete_tile(store: DatasetStore, tile: TileSpec, fingerprint: str) -> Tile | None:
+    """A tile on disk, None unless all of its files are whole and made from the present settings.
+
+    A run that was ended while it moved a triplet leaves some files shown and others waiting.
+    """
+    files, shown, waiting = store.files, *(store.tiles(tile.collection, waiting=waits) for waits in (False, True))
+    data, description, picture = (
+        waiting if files.exists(f"{waiting.folder}/{tile.name}{suffix}") else shown for suffix in TILE_SUFFIXES
     )
+    attributes = data.attributes(tile.name) or {}
+    yml = f"{description.folder}/{tile.name}.yml"
+    if (
+        attributes.get("fingerprint") != fingerprint
+        or not files.exists(yml)
+        or fingerprint.encode() not in files.read_bytes(yml)
+    ):
+        return None
+    image = whole_picture(files, f"{picture.folder}/{tile.name}.png")
+    return None if image is None else Tile(attributes, image, kept=True)
+
+
+def whole_picture(files: Files, name: str) -> Image.Image | None:
+    """A picture on disk, None where there is none or it is damaged."""
+    if not files.exists(name):
+        return None
+    content = io.BytesIO(files.read_bytes(name))
+    try:
+        Image.open(content).verify()  # reads it all, after which it must be opened anew
+        return Image.open(content)
+    except (OSError, SyntaxError):
+        return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import product
@@ -19,10 +20,14 @@ from convml_data.pipeline.scene import tile_fingerprint
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.layout import TILE_SUFFIXES
-from convml_data.tiles.plan import TilePlan, TileSpec, plan_triplets
+from convml_data.tiles.plan import TILE_TYPES, TilePlan, TileSpec, plan_triplets
 
 #: What the neural-network side writes into a collection and then trusts, whatever changed since.
 READERS_INDEX = "meta.csv"
+
+_TILE_FILE = re.compile(
+    rf"(?P<tile>\d{{5,}}_({'|'.join(TILE_TYPES)}))({'|'.join(re.escape(suffix) for suffix in TILE_SUFFIXES)})"
+)
 
 
 def make_tile_plan(store: DatasetStore) -> TilePlan:
@@ -92,24 +97,31 @@ def remove_outdated_tiles(store: DatasetStore, plan: TilePlan) -> int:
     state = hashlib.sha256(json.dumps(sorted(wanted.items())).encode()).hexdigest().encode()
     if store.files.exists(store.layout.tiles_state) and store.files.read_bytes(store.layout.tiles_state) == state:
         return 0
-    removed = 0
-    for waiting, collection in product((False, True), _collections_on_disk(store)):
+    outdated: dict[str, list[str]] = defaultdict(list)
+    for waiting, collection, name in _tiles_on_disk(store):
         arrays = store.tiles(collection, waiting=waiting)
-        for name in arrays.stored():
-            fingerprint = (arrays.attributes(name) or {}).get("fingerprint")
-            if fingerprint is None or wanted.get((collection, name)) != fingerprint:
-                # The picture first: it is what a reader finds a tile by.
-                for suffix in reversed(TILE_SUFFIXES):
-                    store.files.remove(f"{arrays.folder}/{name}{suffix}")
-                store.files.remove(f"{arrays.folder}/{READERS_INDEX}")
-                removed += 1
+        fingerprint = (arrays.attributes(name) or {}).get("fingerprint")
+        if fingerprint is None or wanted.get((collection, name)) != fingerprint:
+            outdated[arrays.folder].append(name)
+    for folder, names in outdated.items():
+        store.files.remove(f"{folder}/{READERS_INDEX}")
+        # The picture first: it is what a reader finds a tile by.
+        for name, suffix in product(names, reversed(TILE_SUFFIXES)):
+            store.files.remove(f"{folder}/{name}{suffix}")
     store.files.write_bytes(store.layout.tiles_state, state)
-    return removed
+    return sum(map(len, outdated.values()))
 
 
-def _collections_on_disk(store: DatasetStore) -> list[str]:
-    names = store.files.names("triplets/*/*.nc") + store.files.names("triplets/.incomplete/*/*.nc")
-    return sorted({name.split("/")[-2] for name in names})
+def _tiles_on_disk(store: DatasetStore) -> list[tuple[bool, str, str]]:
+    """Whether it waits, collection and name of each tile of which any file is there."""
+    found = set()
+    for waiting, folders in ((False, store.layout.tiles("*")), (True, store.layout.waiting_tiles("*"))):
+        for file in store.files.names(f"{folders}/*"):
+            collection, name = file.split("/")[-2:]
+            match = _TILE_FILE.fullmatch(name)
+            if match is not None:
+                found.add((waiting, collection, match["tile"]))
+    return sorted(found)
 
 
 def triplets_by_scene(plan: TilePlan) -> dict[str, list[tuple[TileSpec, ...]]]:
@@ -141,8 +153,8 @@ def _show_if_complete(store: DatasetStore, tiles: tuple[TileSpec, ...]) -> bool:
             collections.add(tile.collection)
         elif not store.files.exists(shown):
             return False
-    for waits, shown in moves:
-        store.files.move(waits, shown)
     for collection in collections:
         store.files.remove(f"{store.layout.tiles(collection)}/{READERS_INDEX}")
+    for waits, shown in moves:
+        store.files.move(waits, shown)
     return bool(moves)

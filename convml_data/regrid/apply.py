@@ -15,9 +15,7 @@ Method = Literal["bilinear", "nearest"]
 POINTS_PER_BLOCK = 1 << 18
 
 
-def apply_index_map(
-    values: npt.NDArray[np.float32], index_map: IndexMap, method: Method
-) -> npt.NDArray[np.float32]:
+def apply_index_map(values: npt.NDArray[np.float32], index_map: IndexMap, method: Method) -> npt.NDArray[np.float32]:
     """Sample an image at the points of a map and average the points of each target cell.
 
     Parameters

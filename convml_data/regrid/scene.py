@@ -65,9 +65,7 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
     attributes = {name: value for name, value in scene.attrs.items() if name not in _OF_THE_SOURCE_GRID}
     attributes |= {
         "local_grid": json.dumps(target.to_dict()),
-        "resampling": method
-        if subdivision == 1
-        else f"mean of {subdivision} x {subdivision} {method} samples",
+        "resampling": method if subdivision == 1 else f"mean of {subdivision} x {subdivision} {method} samples",
         "valid_share": float(np.isfinite(values).all(axis=tuple(range(values.ndim - 2))).mean()),
     }
     return regridded.to_dataset().assign_attrs(attributes)

@@ -6,6 +6,7 @@ is not safe there.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,8 @@ from convml_data.store.files import Files
 
 Format = Literal["netcdf", "zarr"]
 
-SUFFIXES: dict[Format, str] = {"netcdf": ".nc", "zarr": ".zarr"}
+#: What the libraries raise for files that are absent, cut off or overwritten.
+_UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, zarr.errors.BaseZarrError, StoreError)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ArrayStore:
             if self.format == "netcdf":
                 write_netcdf(path, data)
             else:
-                data.drop_encoding().to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+                write_zarr(path, data)
 
     def open(self, key: str) -> xr.Dataset:
         """The dataset of a key; values are read when they are used.
@@ -68,15 +70,10 @@ class ArrayStore:
         """
         try:
             if self.format == "netcdf":
-                source = (
-                    self.files.path(self.name(key))
-                    if self.files.is_local
-                    else self.files.filesystem.open(self.files.path(self.name(key)))
-                )
-                data = xr.open_dataset(source, engine="h5netcdf", decode_coords="all")
+                data = xr.open_dataset(self._hdf5_source(key), engine="h5netcdf", decode_coords="all")
             else:
                 data = xr.open_dataset(self._zarr_store(key), engine="zarr", consolidated=False, decode_coords="all")
-        except (OSError, KeyError, ValueError, zarr.errors.BaseZarrError) as error:
+        except _UNREADABLE as error:
             raise StoreError(f"this cannot be opened ({error})", where=self.url(key)) from error
         data.attrs = {name: _plain(value) for name, value in data.attrs.items()}
         return data
@@ -86,13 +83,9 @@ class ArrayStore:
         try:
             if self.format == "zarr":
                 return dict(zarr.open_group(self._zarr_store(key), mode="r").attrs)
-            name = self.files.path(self.name(key))
-            if self.files.is_local:
-                with h5py.File(name, "r") as file:
-                    return {k: _plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
-            with self.files.filesystem.open(name) as stream, h5py.File(stream, "r") as file:
+            with h5py.File(self._hdf5_source(key), "r") as file:
                 return {k: _plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
-        except (OSError, KeyError, zarr.errors.BaseZarrError):
+        except _UNREADABLE:
             return None
 
     def stored(self) -> list[str]:
@@ -100,6 +93,15 @@ class ArrayStore:
         if self.format == "netcdf":
             return [Path(name).stem for name in self.files.names(f"{self.folder}/*.nc")]
         return [Path(name).name for name in self.files.names(f"{self.folder}.zarr/*")]
+
+    def _hdf5_source(self, key: str) -> str | io.BytesIO:
+        """What h5py opens: a path, or all bytes of a remote file.
+
+        HDF5 must not wait for the network: its lock is one for the whole process, and the thread that
+        brings the bytes may need it.
+        """
+        name = self.name(key)
+        return self.files.path(name) if self.files.is_local else io.BytesIO(self.files.read_bytes(name))
 
     def _zarr_store(self, key: str) -> Any:
         path = self.files.path(self.name(key))
@@ -119,6 +121,13 @@ def write_netcdf(path: Path, data: xr.Dataset) -> None:
         if floating and variable.ndim >= 2:
             encoding[str(name)] |= {"zlib": True, "complevel": 1, "shuffle": True}
     data.drop_encoding().to_netcdf(path, engine="h5netcdf", format="NETCDF4", encoding=encoding)
+
+
+def write_zarr(path: Path, data: xr.Dataset) -> None:
+    """Write a dataset as a Zarr 3 group."""
+    # The specification has text of any length, not the text of a fixed length that numpy makes of lists.
+    text = {name: variable.astype(object) for name, variable in data.variables.items() if variable.dtype.kind == "U"}
+    data.drop_encoding().assign(text).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ root and can be deleted whenever nothing runs.
 from __future__ import annotations
 
 import contextlib
+import glob
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ class Files:
     @cached_property
     def _located(self) -> tuple[Any, str]:
         try:
-            filesystem, path = fsspec.core.url_to_fs(self.root)
+            # What other processes write shows at once: nothing is listed from memory.
+            filesystem, path = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise StoreError(
                 f"there is no way to write to this root ({error})",
@@ -62,20 +64,21 @@ class Files:
 
     def exists(self, name: str) -> bool:
         """Whether there is a file or folder of that name."""
-        return (
-            Path(self.path(name)).exists() if self.is_local else bool(self.filesystem.exists(self.path(name)))
-        )
+        with self._explained(name, "looked up"):
+            return Path(self.path(name)).exists() if self.is_local else bool(self.filesystem.exists(self.path(name)))
 
     def read_bytes(self, name: str) -> bytes:
         """Content of a file; StoreError where there is none."""
-        try:
-            return bytes(self.filesystem.cat_file(self.path(name)))
-        except FileNotFoundError as error:
-            raise StoreError("there is no such file", where=self.url(name)) from error
+        with self._explained(name, "read"):
+            try:
+                return bytes(self.filesystem.cat_file(self.path(name)))
+            except FileNotFoundError as error:
+                raise StoreError("there is no such file", where=self.url(name)) from error
 
     def names(self, pattern: str) -> list[str]:
-        """Sorted names that match a glob pattern, relative to the root; hidden files only if asked for."""
-        found = self.filesystem.glob(self.path(pattern))
+        """Sorted names that match a glob pattern, relative to the root."""
+        with self._explained(pattern, "listed"):
+            found = self.filesystem.glob(f"{glob.escape(self._located[1])}/{pattern}")
         return sorted(path[len(self._located[1]) + 1 :] for path in found)
 
     def write_bytes(self, name: str, content: bytes) -> None:
@@ -88,26 +91,49 @@ class Files:
         """A local path to write a file or a folder to, which then appears under ``name``.
 
         Nothing appears where the block raises.
+
+        Raises
+        ------
+        StoreError
+            There is no space left, no permission, no such bucket, …
         """
         if self.is_local:
-            target = Path(self.path(name))
-            folder = Path(self.path(PARTIAL))
-            folder.mkdir(parents=True, exist_ok=True)
-            partial = folder / f"{uuid4().hex}.{target.name}"
-            try:
-                yield partial
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if partial.is_dir():
-                    self._replace_folder(partial, target)
-                else:
-                    partial.replace(target)
-            finally:
-                _remove(partial)
+            with self._explained(name, "written"):
+                target = Path(self.path(name))
+                folder = Path(self.path(PARTIAL))
+                folder.mkdir(parents=True, exist_ok=True)
+                partial = folder / f"{uuid4().hex}.{target.name}"
+                try:
+                    yield partial
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    if partial.is_dir():
+                        self._replace_folder(partial, target)
+                    else:
+                        partial.replace(target)
+                finally:
+                    _remove(partial)
         else:
             with tempfile.TemporaryDirectory() as folder_name:
                 partial = Path(folder_name) / "partial"
                 yield partial
-                self._upload(partial, name)
+                with self._explained(name, "written"):
+                    self._upload(partial, name)
+
+    @contextlib.contextmanager
+    def _explained(self, name: str, done: str) -> Iterator[None]:
+        """Give errors of the file system the file's name and a remedy."""
+        # Client libraries of remote file systems raise whatever they like.
+        raised = OSError if self.is_local else Exception
+        try:
+            yield
+        except StoreError:
+            raise
+        except raised as error:
+            raise StoreError(
+                f"this cannot be {done} ({getattr(error, 'strerror', None) or error})",
+                where=self.url(name),
+                remedy="Check the permissions there, the space left and `storage.root` in meta.yaml",
+            ) from error
 
     def _replace_folder(self, partial: Path, target: Path) -> None:
         if target.exists():  # a folder cannot be replaced in one step, only moved out of the way
@@ -122,31 +148,29 @@ class Files:
         if partial.is_dir():
             self.remove(name)
             # A Zarr group opens once its own metadata is there, so that goes last.
-            files = sorted(
-                (p for p in partial.rglob("*") if p.is_file()), key=lambda p: p == partial / "zarr.json"
-            )
+            files = sorted((p for p in partial.rglob("*") if p.is_file()), key=lambda p: p == partial / "zarr.json")
             for file in files:
-                self.filesystem.put_file(
-                    str(file), self.path(f"{name}/{file.relative_to(partial).as_posix()}")
-                )
+                self.filesystem.put_file(str(file), self.path(f"{name}/{file.relative_to(partial).as_posix()}"))
         else:
             self.filesystem.put_file(str(partial), self.path(name))
 
     def move(self, old: str, new: str) -> None:
         """Rename a file, replacing one of the new name."""
-        if self.is_local:
-            target = Path(self.path(new))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Path(self.path(old)).replace(target)
-        else:
-            self.filesystem.mv(self.path(old), self.path(new))
+        with self._explained(new, "written"):
+            if self.is_local:
+                target = Path(self.path(new))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Path(self.path(old)).replace(target)
+            else:
+                self.filesystem.mv(self.path(old), self.path(new))
 
     def remove(self, name: str) -> None:
         """Delete a file or folder; nothing happens where there is none."""
-        if self.is_local:
-            _remove(Path(self.path(name)))
-        elif self.filesystem.exists(self.path(name)):
-            self.filesystem.rm(self.path(name), recursive=True)
+        with self._explained(name, "deleted"):
+            if self.is_local:
+                _remove(Path(self.path(name)))
+            elif self.filesystem.exists(self.path(name)):
+                self.filesystem.rm(self.path(name), recursive=True)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:

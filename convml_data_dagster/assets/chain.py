@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.scenes import errors_as_failures, scene_ids_version
+from convml_data_dagster.assets.scenes import scene_ids_version
+from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key
 from convml_data_dagster.partitions import scene_partitions
 from convml_data_dagster.resources import Progress, WorkersResource
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from convml_data.pipeline.scene import Record, SceneOutcome
 
 
-class ChainConfig(dg.Config):
-    """What a run does with the scenes it is given."""
-
-    only_scenes_with_tiles: bool = Field(
-        False, description="Leave out scenes that give no tile, of which nothing but tiles is wanted."
-    )
+#: How much of what went wrong a run's summary spells out.
+CAUSES_SHOWN = 50
+SCENES_SHOWN = 10
 
 
 def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
@@ -43,7 +40,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys={"workers", "progress", io_manager_key(dataset.name)},
     )
-    def chain(context: dg.AssetExecutionContext, config: ChainConfig) -> Iterator[Any]:
+    def chain(context: dg.AssetExecutionContext) -> Iterator[Any]:
         from convml_data.pipeline.run import run_scenes
 
         workers: WorkersResource = context.resources.workers
@@ -54,9 +51,6 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         failures: list[SceneOutcome] = []
         with errors_as_failures():
             store = getattr(context.resources, io_manager_key(dataset.name)).store()
-            if config.only_scenes_with_tiles and "triplet_tiles" in stages:
-                with_tiles = {tile.scene_id for tile in store.read_tile_plan().tiles}
-                scene_ids = [scene_id for scene_id in scene_ids if scene_id in with_tiles]
             made_from = {"scene_ids": scene_ids_version(dataset)}
             if "triplet_tiles" in stages:
                 made_from["tile_plan"] = store.read_tile_plan().fingerprint
@@ -82,7 +76,8 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
     descriptions = {
         "cropped": (
             f"`{dataset.meta.product}` of each scene on the satellite's own fixed grid, (bands, y, x), reflectance in "
-            "%, over the domain and a margin. NaN where there is no value."
+            "%, over the domain and a margin. NaN where there is no value. Materialize `scene_ids` first: it makes the "
+            "partitions."
         ),
         "regridded": (
             f"Each scene on the dataset's grid: {ny} x {nx} cells (y, x) of {grid.resolution:g} m, Lambert azimuthal "
@@ -118,7 +113,9 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
 def _materialization(
     spec: dg.AssetSpec, scene_id: str, record: "Record", made_from: dict[str, str]
 ) -> dg.AssetMaterialization:
-    metadata: dict[str, Any] = dict(record.metadata)
+    metadata: dict[str, Any] = {
+        name: round(value, 3) if name == "seconds" else value for name, value in record.metadata.items()
+    }
     metadata |= {"path": dg.MetadataValue.path(record.url), "kept": record.kept}
     if record.preview is not None:
         encoded = base64.b64encode(record.preview).decode()
@@ -144,12 +141,21 @@ def _line(outcome: "SceneOutcome") -> str:
 
 
 def _failure(failures: list["SceneOutcome"], total: int) -> dg.Failure:
-    lines = [f"{outcome.scene_id} ({outcome.failed_stage}): {outcome.error}" for outcome in failures]
+    """One summary; scenes that failed for the same reason share a line."""
+    scenes_by_cause: dict[str, list[str]] = {}
+    for outcome in failures:
+        scenes_by_cause.setdefault(f"{outcome.failed_stage}: {outcome.error}", []).append(outcome.scene_id)
+    lines = [f"{_few(scene_ids)} – {cause}" for cause, scene_ids in scenes_by_cause.items()]
+    shown = "\n".join(lines[:CAUSES_SHOWN])
+    if len(lines) > CAUSES_SHOWN:
+        shown += f"\nand {len(lines) - CAUSES_SHOWN} other causes, which are in the run's log"
     return dg.Failure(
-        f"{len(failures)} of {total} scenes failed; the others are done.\n" + "\n".join(lines),
-        metadata={
-            "failed_scenes": dg.MetadataValue.md("\n".join(f"- `{line}`" for line in lines)),
-            "failed": len(failures),
-        },
+        f"{len(failures)} of {total} scenes failed; the others are done.\n{shown}",
+        metadata={"failed": len(failures), "failed_scenes": [outcome.scene_id for outcome in failures]},
         allow_retries=False,
     )
+
+
+def _few(scene_ids: list[str]) -> str:
+    named = ", ".join(scene_ids[:SCENES_SHOWN])
+    return named if len(scene_ids) <= SCENES_SHOWN else f"{named} and {len(scene_ids) - SCENES_SHOWN} more"

@@ -1,24 +1,13 @@
 """The unpartitioned assets that decide what the others are made of: scene IDs and tile plan."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
-from convml_data.errors import ConvmlError
 from convml_data.meta.dataset import Dataset
+from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key
 from convml_data_dagster.partitions import register_scenes
-
-
-@contextmanager
-def errors_as_failures() -> Iterator[None]:
-    """What a user can mend reads as a sentence in the UI, not as a traceback."""
-    try:
-        yield
-    except ConvmlError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def scene_ids_version(dataset: Dataset) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,6 @@ def run(
     scene_ids: Sequence[str] = (),
     *,
     dataset: str,
-    ops: Mapping[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Materialize assets of a dataset in one run, for the range of scenes from the first to the last given."""
     tags = {}
@@ -113,7 +112,7 @@ def run(
         instance=instance,
         asset_selection=[dg.AssetKey([dataset, *asset.split("/")]) for asset in assets],
         tags=tags,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, "ops": dict(ops or {})},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         raise_on_error=False,
     )
 

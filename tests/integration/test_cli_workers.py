@@ -1,0 +1,70 @@
+"""The same files whoever makes them: byte for byte, with any number of workers, in steps or at once, anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datasets import (
+    call,
+    dagster_home_fixture,  # noqa: F401
+    differing,
+    names_in,
+    results,
+    scene_ids,
+    small_archive_fixture,  # noqa: F401
+    small_meta,
+    tile_names,
+    write_meta,
+)
+
+from convml_data_dagster.cli import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("dagster_home")]
+
+N_SCENES = 6
+NAME = "islands"  # of all datasets here: it is among the attributes
+
+
+def make(folder: Path, archive: str, *commands: list[str]) -> dict[str, bytes]:
+    write_meta(folder, small_meta(archive, N_SCENES))
+    for command in commands:
+        assert main([*command, "--data-path", str(folder)]) == 0
+    return results(folder)
+
+
+@pytest.fixture(scope="module")
+def made_by_one(tmp_path_factory: pytest.TempPathFactory, small_archive: str) -> dict[str, bytes]:
+    """Results of one worker, stage by stage."""
+    folder = tmp_path_factory.mktemp("one") / NAME
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(folder.parent / "home"))
+        made = make(folder, small_archive, *([stage, "--workers", "1"] for stage in ("crop", "regrid", "tiles")))
+    assert names_in(folder / "rect") == {
+        f"{scene}.{suffix}" for scene in scene_ids(N_SCENES) for suffix in ("nc", "png")
+    }
+    assert names_in(folder / "triplets/train") == tile_names(6)
+    assert names_in(folder / "triplets/study") == tile_names(2)
+    assert len(made) == 4 * N_SCENES + 8 * 9 + 3  # scenes, tiles; ledger, plan and what the tiles were made from
+    return made
+
+
+def test_four_workers_at_once(made_by_one: dict[str, bytes], small_archive: str, tmp_path: Path) -> None:
+    made = make(tmp_path / NAME, small_archive, ["regrid", "--workers", "4"], ["tiles", "--workers", "4"])
+    assert differing(made_by_one, made) == []
+
+
+def test_tiles_before_scenes(made_by_one: dict[str, bytes], small_archive: str, tmp_path: Path) -> None:
+    made = make(tmp_path / NAME, small_archive, ["tiles"], ["regrid"])
+    assert differing(made_by_one, made) == []
+
+
+def test_processes(made_by_one: dict[str, bytes], small_archive: str, tmp_path: Path) -> None:
+    """Each with a hash seed, a time zone and a moment of its own."""
+    folder = write_meta(tmp_path / "elsewhere" / NAME, small_meta(small_archive, N_SCENES))
+    for command in ("tiles", "regrid"):
+        done = call(
+            *(command, "--processes", "--workers", "2", "--data-path", folder), PYTHONHASHSEED="7", TZ="Asia/Tokyo"
+        )
+        assert done.returncode == 0, done.stderr
+    assert differing(made_by_one, results(folder)) == []
