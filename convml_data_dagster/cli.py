@@ -134,7 +134,7 @@ def _print_ledger(store: DatasetStore) -> None:
 
 def _stage(arguments: argparse.Namespace) -> int:
     from convml_data.pipeline.discovery import ledger_is_current
-    from convml_data.pipeline.tiles import tile_plan_is_current
+    from convml_data.pipeline.tiles import tile_plan_is_current, wanted_triplets
     from convml_data_dagster.partitions import register_scenes
     from convml_data_dagster.resources import WorkersResource
 
@@ -156,22 +156,15 @@ def _stage(arguments: argparse.Namespace) -> int:
     register_scenes(session.instance, session.dataset.name, scene_ids)
 
     if "triplet_tiles" in arguments.assets:
-        if session.dataset.meta.sampling.triplets is None or not tile_plan_is_current(session.store):
-            _plan_tiles(session)
+        wanted_triplets(session.dataset)  # without any there is no such asset
+        if not tile_plan_is_current(session.store):
+            session.materialize("tile_plan")
         for warning in session.store.read_tile_plan().warnings:
             print(f"warning: {warning}", file=sys.stderr)
     session.materialize(*arguments.assets, scene_ids=scene_ids)
     for asset in arguments.assets:
         print(f"{asset}: {_place(session.store, asset)}")
     return 0
-
-
-def _plan_tiles(session: _Session) -> None:
-    from convml_data.pipeline.tiles import make_tile_plan
-
-    if session.dataset.meta.sampling.triplets is None:
-        make_tile_plan(session.store)  # there is no such asset; this says what to add to meta.yaml
-    session.materialize("tile_plan")
 
 
 def _place(store: DatasetStore, asset: str) -> str:

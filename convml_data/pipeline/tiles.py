@@ -16,6 +16,8 @@ from itertools import product
 
 from convml_data.errors import PlanError
 from convml_data.meta.dataset import Dataset
+from convml_data.meta.load import META_NAME
+from convml_data.meta.models import Triplets
 from convml_data.pipeline.scene import tile_fingerprint
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
@@ -30,16 +32,22 @@ _TILE_FILE = re.compile(
 )
 
 
-def make_tile_plan(store: DatasetStore) -> TilePlan:
-    """Draw all tiles of a dataset from the scenes of its ledger and keep the plan."""
-    dataset, ledger = store.dataset, store.read_ledger()
+def wanted_triplets(dataset: Dataset) -> Triplets:
+    """What ``meta.yaml`` says of triplets; PlanError where it asks for none."""
     triplets = dataset.meta.sampling.triplets
     if triplets is None:
         raise PlanError(
             "the dataset asks for no tiles",
-            where=f"{dataset.directory / 'meta.yaml'}: sampling.triplets",
+            where=f"{dataset.directory / META_NAME}: sampling.triplets",
             remedy="Add `triplets: {N_triplets: {train: …}, tile_N: …}` to `sampling`",
         )
+    return triplets
+
+
+def make_tile_plan(store: DatasetStore) -> TilePlan:
+    """Draw all tiles of a dataset from the scenes of its ledger and keep the plan."""
+    dataset, ledger = store.dataset, store.read_ledger()
+    triplets = wanted_triplets(dataset)
     plan = plan_triplets(
         domain=dataset.domain,
         resolution=dataset.meta.sampling.resolution,
