@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from convml_data.errors import SceneError
 from convml_data.images.stretch import cira_stretch
 
 if TYPE_CHECKING:
@@ -19,28 +19,64 @@ if TYPE_CHECKING:
 MISSING_GREY = 128
 
 
-def scene_picture(data: xr.Dataset) -> Image.Image:
+@dataclass(frozen=True)
+class Band:
+    """How a band of a field is shown: which values are the darkest and the brightest.
+
+    Parameters
+    ----------
+    name
+        Of the band.
+    dark, bright
+        Values shown as black and as white, in the band's units; ``bright`` may be the lower one.
+    """
+
+    name: str
+    dark: float
+    bright: float
+
+
+#: The bands of a dataset's fields, None for truecolor, whose picture needs nothing but its values.
+Style = tuple[Band, ...] | None
+
+
+def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
     """The picture of a scene or tile, whichever way its rows run.
 
     Parameters
     ----------
     data
-        One variable (3, y, x) of reflectances in percent, with the coordinate y, metres.
-
-    Raises
-    ------
-    SceneError
-        The data are no truecolor reflectances.
+        One variable (y, x) or (bands, y, x) with the coordinate y, metres.
+    style
+        Of the dataset, so that pictures of all its scenes and tiles can be compared.
     """
     (field,) = data.data_vars.values()
-    units = field.attrs.get("units")
-    if field.ndim != 3 or field.shape[0] != 3 or units != "%":
-        raise SceneError(
-            f"the variable {field.name!r} of shape {field.shape} in units of {units!r} has no picture",
-            remedy="Only red, green and blue reflectances in % can be shown",
-        )
     y = field["y"].values
-    return truecolor_picture(field.values, y_ascending=bool(y[-1] > y[0]))
+    ascending = bool(y[-1] > y[0])
+    if style is None:
+        return truecolor_picture(field.values, y_ascending=ascending)
+    return field_picture(field.values.reshape(-1, *field.shape[-2:]), style, y_ascending=ascending)
+
+
+def field_picture(values: npt.NDArray[np.floating], bands: tuple[Band, ...], *, y_ascending: bool) -> Image.Image:
+    """A field in grey, or the first three of several bands as red, green and blue.
+
+    Parameters
+    ----------
+    values
+        Shape (bands, ny, nx).
+    bands
+        One for each. Two bands are shown as red and green, without blue.
+    y_ascending
+        As in :func:`truecolor_picture`, which also says how pixels without a value look.
+    """
+    shown = [(field - band.dark) / (band.bright - band.dark) for field, band in zip(values, bands, strict=True)]
+    if len(shown) == 1:
+        rgb = np.stack(shown * 3)
+    else:
+        nothing = np.where(np.isfinite(shown[0]), 0.0, np.nan)
+        rgb = np.stack([*shown, nothing][:3])
+    return _image(np.clip(rgb, 0, 1), y_ascending)
 
 
 def truecolor_picture(rgb: npt.NDArray[np.floating], *, y_ascending: bool) -> Image.Image:
@@ -59,7 +95,13 @@ def truecolor_picture(rgb: npt.NDArray[np.floating], *, y_ascending: bool) -> Im
     Image of mode RGB with row 0 in the north; pixels without a value (:func:`missing_pixels`) are
     grey.
     """
-    levels = np.rint(np.nan_to_num(cira_stretch(rgb)) * 255).astype(np.uint8)
+    missing = missing_pixels(rgb)
+    return _image(np.where(missing, np.nan, cira_stretch(rgb)), y_ascending)
+
+
+def _image(rgb: npt.NDArray[np.floating], y_ascending: bool) -> Image.Image:
+    """Shades from 0 to 1, shape (3, ny, nx), as an image with row 0 in the north."""
+    levels = np.rint(np.nan_to_num(rgb) * 255).astype(np.uint8)
     levels[:, missing_pixels(rgb)] = MISSING_GREY
     if y_ascending:
         levels = levels[:, ::-1, :]

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from convml_data.meta import values
+from convml_data.meta.products import PRODUCT_PATTERN, parse_product
 from convml_data.sources.base import Interval
 
 #: Keys of the top level that mean another one.
@@ -320,6 +321,21 @@ def _agreed(value: Any) -> Any:
     return value
 
 
+def _known_product(product: Any) -> str:
+    if not isinstance(product, str):
+        raise ValueError(f"{values.show(product)} is not text")
+    parse_product(product)
+    return product
+
+
+Product = Annotated[
+    str,
+    BeforeValidator(_known_product),
+    BeforeValidator(_agreed),
+    WithJsonSchema({"type": "string", "pattern": PRODUCT_PATTERN}),
+]
+
+
 def _with_synonyms(schema: dict[str, Any]) -> None:
     for synonym, key in SYNONYMS.items():
         schema["properties"][synonym] = schema["properties"][key] | {
@@ -338,9 +354,7 @@ class Meta(Section):
     source: Literal["goes16", "goes17", "goes18", "goes19"] = Field(
         description="Satellite that took the images.", examples=["goes16"]
     )
-    product: Annotated[Literal["truecolor_rgb"], BeforeValidator(_agreed)] = Field(
-        description="What is made of the source's data.", examples=["truecolor_rgb"]
-    )
+    product: Product = Field(description="What is made of the source's data.", examples=["truecolor_rgb"])
     sector: Literal["F", "C", "M1", "M2"] = Field(
         default="F",
         description="Part of the earth that is scanned: F full disk, C CONUS or PACUS, M1 and M2 mesoscale.",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from convml_data.errors import ConvmlError
 from convml_data.pipeline.scene import STAGES, SceneOutcome, SceneTask, Stage, process_scene
+from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
     current_tile_plan,
     remove_outdated_tiles,
@@ -61,8 +62,9 @@ def run_scenes(
         if scene_id not in rows:
             why = reasons.get(scene_id, "the archive showed no such scan")
             yield SceneOutcome(scene_id, (), first_stage, f"not in the scene ledger: {why}.")
+    style = dataset_style(store)
     tasks = [
-        SceneTask(store, rows[scene_id], stages, plan.tiles_of(scene_id) if plan else ())
+        SceneTask(store, rows[scene_id], stages, plan.tiles_of(scene_id) if plan else (), style)
         for scene_id in scene_ids
         if scene_id in rows
     ]

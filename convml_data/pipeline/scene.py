@@ -20,7 +20,7 @@ import xarray as xr
 from PIL import Image
 
 from convml_data.errors import ConvmlError, StoreError
-from convml_data.images.picture import png_bytes, scene_picture, thumbnail
+from convml_data.images.picture import Style, png_bytes, scene_picture, thumbnail
 from convml_data.meta.dataset import Dataset
 from convml_data.regrid.scene import regrid_scene
 from convml_data.scenes.ledger import LedgerRow
@@ -90,6 +90,7 @@ class SceneTask:
     row: LedgerRow
     stages: frozenset[Stage]
     tiles: tuple[TileSpec, ...] = ()
+    style: Style = None
 
 
 def process_scene(task: SceneTask) -> SceneOutcome:
@@ -173,7 +174,7 @@ class _SceneWork:
             if stage == "cropped":
                 self.cropped = data  # just as a later run finds it on disk
             attributes = data.attrs
-            image = scene_picture(data)
+            image = scene_picture(data, self.task.style)
             self.store.files.write_bytes(picture, png_bytes(image))
             arrays.write(scene_id, data)
         metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
@@ -243,7 +244,7 @@ class _SceneWork:
             source=self.dataset.meta.source,
             **tile_attributes(spec, fingerprint),
         )
-        picture = scene_picture(data)
+        picture = scene_picture(data, self.task.style)
         arrays = self.store.tiles(spec.collection, waiting=True)
         stem = f"{arrays.folder}/{spec.name}"
         self.store.files.write_bytes(f"{stem}.yml", tile_yml(spec, data.attrs).encode())

@@ -54,7 +54,7 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
     values = apply_index_map(np.asarray(field.values, np.float32), index_map, method)
 
     dims = field.dims
-    kept = {name: field[name] for name in dims[:-2] if name in field.coords}
+    kept = {name: coord for name, coord in field.coords.items() if coord.dims and set(coord.dims) <= set(dims[:-2])}
     regridded = xr.DataArray(
         values,
         dims=dims,

@@ -78,9 +78,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
 
 def _channels(arguments: argparse.Namespace, dataset: Dataset | None) -> Sequence[int]:
     if arguments.channels is None:
-        from convml_data.sources.goes.source import CHANNELS_OF
+        from convml_data.meta.products import parse_product
 
-        return _given(dataset, "channels", lambda found: CHANNELS_OF[found.meta.product])
+        return _given(dataset, "channels", lambda found: parse_product(found.meta.product).channels)
     from convml_data.meta.values import whole
 
     return [_parsed("channels", text, whole) for text in arguments.channels.split(",")]

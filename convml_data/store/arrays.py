@@ -7,6 +7,7 @@ is not safe there.
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 import xarray as xr
 import zarr
+from xarray.backends import H5NetCDFStore
 
 from convml_data.errors import StoreError
 from convml_data.store.files import Files
@@ -120,7 +122,9 @@ def write_netcdf(path: Path, data: xr.Dataset) -> None:
         encoding[str(name)] = {"_FillValue": np.nan if floating and variable.ndim >= 2 else None}
         if floating and variable.ndim >= 2:
             encoding[str(name)] |= {"zlib": True, "complevel": 1, "shuffle": True}
-    data.drop_encoding().to_netcdf(path, engine="h5netcdf", format="NETCDF4", encoding=encoding)
+    # Not `to_netcdf`, which asks Dask's scheduler for a lock over the whole cluster; h5py locks by itself.
+    with closing(H5NetCDFStore.open(path, "w", format="NETCDF4", lock=False)) as store:
+        data.drop_encoding().dump_to_store(store, encoding=encoding)
 
 
 def write_zarr(path: Path, data: xr.Dataset) -> None:

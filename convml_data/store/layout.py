@@ -25,6 +25,11 @@ class Layout:
         return f"source_data/{self.source}/{self.product}/scene_ids.json"
 
     @property
+    def picture_style(self) -> str:
+        """Which values are dark and bright in pictures."""
+        return f"source_data/{self.source}/{self.product}/picture_style.json"
+
+    @property
     def tile_plan(self) -> str:
         """Which scene gives which tile, where."""
         return "triplets/tile_plan.json"

@@ -75,8 +75,8 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
     ny, nx = grid.shape
     descriptions = {
         "cropped": (
-            f"`{dataset.meta.product}` of each scene on the satellite's own fixed grid, (bands, y, x), reflectance in "
-            "%, over the domain and a margin. NaN where there is no value. Materialize `scene_ids` first: it makes the "
+            f"`{dataset.meta.product}` of each scene on the satellite's own fixed grid, (bands, y, x) or (y, x), over "
+            "the domain and a margin. NaN where there is no value. Materialize `scene_ids` first: it makes the "
             "partitions."
         ),
         "regridded": (

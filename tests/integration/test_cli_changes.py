@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -58,6 +59,12 @@ class Work:
     def below(self, folder: str) -> set[str]:
         """Those of them in a folder."""
         return {name.removeprefix(f"{folder}/") for name in self.rewritten if name.startswith(f"{folder}/")}
+
+
+def mirrored(archive: str, folder: Path) -> str:
+    """A second archive of the same files, and what `archive:` says for it."""
+    shutil.copytree(Path(archive.removeprefix("file://")).parent, folder, copy_function=os.link)
+    return f"file://{folder}/noaa-{{satellite}}"
 
 
 def of_scenes(*scenes: str) -> set[str]:
@@ -171,9 +178,7 @@ def test_a_longer_time_span(work: Work) -> None:
 
 def test_a_reprocessed_scene(work: Work, small_archive: str, tmp_path: Path) -> None:
     """Its file has a later time of creation in its name; all other scenes stay, and so do their tiles."""
-    archive = tmp_path / "archive"
-    shutil.copytree(small_archive.removeprefix("file://").rpartition("/")[0], archive)
-    work.meta["archive"] = f"file://{archive}/noaa-{{satellite}}"
+    work.meta["archive"] = mirrored(small_archive, tmp_path / "archive")
     scene = scene_ids(N_SCENES)[1]
     old = granule(work.meta["archive"], scene, 2)
     old.rename(old.with_name(old.name.replace("_c2020", "_c2021")))
@@ -189,8 +194,7 @@ def test_a_reprocessed_scene(work: Work, small_archive: str, tmp_path: Path) -> 
 
 
 def test_a_mirror_of_the_archive(work: Work, small_archive: str, tmp_path: Path) -> None:
-    mirror = tmp_path / "mirror"
-    mirror.symlink_to(Path(small_archive.removeprefix("file://")).parent)
+    mirrored(small_archive, tmp_path / "mirror")
     work.meta["archive"] = "../mirror/noaa-{satellite}"
     work.run("crop", "regrid", "tiles")
     assert work.rewritten == {"source_data/goes16/truecolor_rgb/scene_ids.json"}

@@ -29,8 +29,8 @@ from convml_data_dagster.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("dagster_home")]
 
-N_SCENES = 12
-N_TRIPLETS = 40
+N_SCENES = 6
+N_TRIPLETS = 16
 NAME = "islands"  # of all datasets here: it is among the attributes
 
 

@@ -56,17 +56,13 @@ def meta_at(shared_data: Path, time: datetime, resolution: float) -> dict[str, A
     }
 
 
-def run_all(folder: Path) -> None:
-    for command in ("validate", "scene-ids", "crop", "regrid", "tiles"):
-        assert main([command, "--data-path", str(folder)]) == 0
-
-
 @pytest.mark.parametrize("resolution", [500, 1000])
 def test_all_stages_of_a_real_scene_from_s3(
     shared_data: Path, use_s3_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], resolution: int
 ) -> None:
     folder = write_meta(tmp_path / f"sierra_{resolution}", meta_at(shared_data, NIGHT, resolution))
-    run_all(folder)
+    for command in ("validate", "scene-ids", "crop", "regrid", "tiles"):
+        assert main([command, "--data-path", str(folder)]) == 0
     said, warned = capsys.readouterr()
     assert "1 scenes of" in said
     assert "s3://noaa-goes17" in said
@@ -110,7 +106,8 @@ def test_the_same_files_from_a_folder_give_the_same_dataset(
             monkeypatch.setenv("CONVML_GOES_ARCHIVE", archive)
         elif place == "key":
             monkeypatch.setenv("CONVML_GOES_ARCHIVE", "file:///nowhere")
-        run_all(folder)
+        for command in ("regrid", "tiles"):
+            assert main([command, "--data-path", str(folder)]) == 0
         made[place] = results(folder)
         ledger = json.loads(made[place].pop("source_data/goes17/truecolor_rgb/scene_ids.json"))
         assert ledger["archive"] == ("s3://noaa-goes17" if place == "s3" else f"file://{shared_data}/noaa-goes17")

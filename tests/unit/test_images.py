@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from convml_data.errors import SceneError
 from convml_data.images.picture import (
     MISSING_GREY,
+    Band,
+    field_picture,
     missing_pixels,
     png_bytes,
     scene_picture,
@@ -80,7 +81,7 @@ def test_row_0_is_in_the_north_whichever_way_the_rows_run():
     rgb = np.full((3, 4, 5), 3.0)
     rgb[:, 0] = 100.0
     bright_first, bright_last = (
-        np.asarray(scene_picture(scene(rgb, y)))[:, :, 0]
+        np.asarray(scene_picture(scene(rgb, y), None))[:, :, 0]
         for y in (np.array([40.0, 30.0, 20.0, 10.0]), np.array([10.0, 20.0, 30.0, 40.0]))
     )
 
@@ -137,9 +138,26 @@ def test_other_shapes_are_refused(shape):
         truecolor_picture(np.zeros(shape), y_ascending=True)
 
 
-def test_data_that_are_no_reflectances_are_refused():
-    with pytest.raises(SceneError, match="'K'"):
-        scene_picture(scene(reflectances(2, 2), np.arange(2.0), units="K"))
+def test_a_single_field_is_grey_between_its_limits_and_cold_is_bright():
+    kelvin = np.array([[300.0, 250.0], [200.0, 180.0], [np.nan, 320.0]], np.float32)
+    data = xr.Dataset({"bt_13": (("y", "x"), kelvin, {"units": "K"})}, coords={"y": [0.0, 1.0, 2.0]})
+
+    pixels = np.asarray(scene_picture(data, (Band("bt_13", dark=300.0, bright=200.0),)))
+
+    assert (pixels[..., 0] == pixels[..., 1]).all()
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    # row 0 is the north, which the last row of the data is
+    assert pixels[..., 0].tolist() == [[MISSING_GREY, 0], [255, 255], [0, 128]]
+
+
+@pytest.mark.parametrize(("n_bands", "shades"), [(2, [255, 128, 0]), (3, [255, 128, 0]), (4, [255, 128, 0])])
+def test_the_first_three_bands_are_red_green_and_blue(n_bands, shades):
+    values = np.array([4.0, 2.0, 0.0, 3.0])[:n_bands, np.newaxis, np.newaxis]
+    bands = tuple(Band(str(number), dark=0.0, bright=4.0) for number in range(n_bands))
+
+    pixels = np.asarray(field_picture(values, bands, y_ascending=True))
+
+    assert pixels[0, 0].tolist() == shades
 
 
 def test_png_is_the_picture_and_its_bytes_depend_on_the_pixels_alone():

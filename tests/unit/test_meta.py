@@ -210,9 +210,40 @@ BAD: dict[str, Bad] = {
     ),
     "source in capitals": ([("goes16", "GOES16")], "", ["source: 'GOES16'", "did you mean goes16?"]),
     "unknown product": (
-        [("truecolor_rgb", "singlechannel__10")],
+        [("truecolor_rgb", "true_color")],
         "",
-        ["type: 'singlechannel__10' is not supported", "supported: truecolor_rgb"],
+        ["type: 'true_color' is no product of GOES", "truecolor_rgb, singlechannel__<n> or multichannel__"],
+    ),
+    "product that is a number": ([("truecolor_rgb", "13")], "", ["type: 13 is not text", "`type: truecolor_rgb`"]),
+    "channel that is none": (
+        [("truecolor_rgb", "singlechannel__17")],
+        "",
+        ["type: 'singlechannel__17' names channel 17", "channels 1 to 16"],
+    ),
+    "single underscores": (
+        [("truecolor_rgb", "multichannel__10_11_12")],
+        "",
+        ["type: 'multichannel__10_11_12' holds '10_11_12'", "separated by two underscores"],
+    ),
+    "brightness temperature of sunlight": (
+        [("truecolor_rgb", "singlechannel__bt_2")],
+        "",
+        ["type: 'singlechannel__bt_2' asks for the brightness temperature of channel 2", "write 2 or refl_2"],
+    ),
+    "reflectance of emitted light": (
+        [("truecolor_rgb", "singlechannel__refl_13")],
+        "",
+        ["type: 'singlechannel__refl_13' asks for the reflectance of channel 13", "write 13 or bt_13"],
+    ),
+    "several channels as one": (
+        [("truecolor_rgb", "singlechannel__10__11")],
+        "",
+        ["type: 'singlechannel__10__11' names 2 channels", "write multichannel__10__11"],
+    ),
+    "a channel twice": (
+        [("truecolor_rgb", "multichannel__10__10")],
+        "",
+        ["type: 'multichannel__10__10' names radiance_10 more than once", "each field once"],
     ),
     "no product": ([("type: truecolor_rgb\n", "")], "", ["product: is missing", "`product: truecolor_rgb`"]),
     "empty product": ([("truecolor_rgb", "")], "", ["type: has no value", "`type: truecolor_rgb`"]),
@@ -548,6 +579,7 @@ _TextTimes.add_constructor("tag:yaml.org,2002:timestamp", _TextTimes.construct_y
 
 #: Beyond a schema: two values that do not fit each other, or text whose meaning is wrong.
 UNSEEN_BY_SCHEMA = {
+    "a channel twice",
     "end before start",
     "too long",
     "no such day",

@@ -1,0 +1,134 @@
+"""The window of a scan that covers a domain, from the file of each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from convml_data.errors import SceneError
+from convml_data.geometry.cover import window_over
+from convml_data.geometry.fixed_grid import FixedGrid
+from convml_data.geometry.local import LocalDomain
+from convml_data.geometry.windows import Window
+from convml_data.scenes.ledger import Scan
+from convml_data.sources.goes import calibration
+from convml_data.sources.goes.abi import AbiFile, Channel
+
+#: How far beyond the domain a window reaches, in pixels of 2 km: enough for bilinear interpolation and
+#: for averaging over cells at the domain's edge, on pixels of any channel.
+MARGIN = 4
+_TWO_KILOMETRES_RAD = 56e-6
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window of a channel's file and what reading it took.
+
+    Parameters
+    ----------
+    channel
+        What the file says of itself.
+    grid
+        Of the window.
+    radiance
+        Shape of the grid, NaN where missing.
+    dqf_shares
+        Share of the window's pixels with each data quality flag.
+    file_name, bytes_read, requests
+        Where it came from and what that took.
+    """
+
+    channel: Channel
+    grid: FixedGrid
+    radiance: calibration.Float32Array
+    dqf_shares: Mapping[str, float]
+    file_name: str
+    bytes_read: int
+    requests: int
+
+    def reflectance(self) -> calibration.Float32Array:
+        """Reflectance factor in percent, of a reflective channel."""
+        assert self.channel.esun is not None  # which AbiFile has seen to
+        return calibration.reflectance(self.radiance, self.channel.esun, self.channel.earth_sun_distance)
+
+    def brightness_temperature(self) -> calibration.Float32Array:
+        """Brightness temperature in kelvin, of an emissive channel."""
+        assert self.channel.planck is not None  # which AbiFile has seen to
+        return calibration.brightness_temperature(self.radiance, self.channel.planck)
+
+
+def read_crops(
+    scan: Scan, satellite: str, sector: str, channels: Sequence[int], domain: LocalDomain
+) -> tuple[Crop, ...]:
+    """The window over a domain from each channel's file, all over exactly one area.
+
+    Raises
+    ------
+    ArchiveError
+        The archive cannot be reached.
+    SceneError
+        A file is broken or not what its name says, or the files do not show the domain.
+    """
+    # A channel's file takes some ten rounds to the archive, so the channels are read side by side.
+    with ExitStack() as stack, ThreadPoolExecutor(len(channels)) as threads:
+        files = list(threads.map(lambda number: stack.enter_context(AbiFile(scan.files[str(number)])), channels))
+        for file, number in zip(files, channels, strict=True):
+            _check_identity(file, satellite, number)
+        coarsest = max((file.grid for file in files), key=lambda grid: grid.dx)
+        window = window_over(domain, coarsest, round(MARGIN * _TWO_KILOMETRES_RAD / coarsest.dx))
+        if window is None:
+            raise SceneError(
+                f"the domain of {domain.l_zonal / 1e3:g} x {domain.l_meridional / 1e3:g} km around "
+                f"{domain.central_latitude:g}N {domain.central_longitude:g}E lies outside of sector "
+                f"{sector}, which shows {_bounds_in_words(coarsest)} in this scan",
+                where=files[0].url,
+                remedy="Move `domain`, or choose another `sector` or satellite in meta.yaml",
+            )
+        return tuple(threads.map(partial(_crop, coarsest=coarsest, window=window), files))
+
+
+def _check_identity(file: AbiFile, satellite: str, number: int) -> None:
+    found = (file.channel.satellite, file.channel.number)
+    if found != (satellite, number):
+        raise SceneError(
+            f"the file holds channel {found[1]} of {found[0]}, not channel {number} of {satellite}",
+            where=file.url,
+            remedy="The file is misnamed; fetch it again",
+        )
+
+
+def _crop(file: AbiFile, coarsest: FixedGrid, window: Window) -> Crop:
+    """``window`` of the coarsest grid from a file of that grid or a finer one."""
+    factor = file.grid.coarsening_to(coarsest)
+    if factor is None:
+        raise SceneError(
+            f"the pixels of channel {file.channel.number} do not nest in those of the scan's other files: "
+            f"{file.grid} against {coarsest}",
+            where=file.url,
+            remedy="Leave this scene out: its files are not of one scan of the sector",
+        )
+    fine_window = window.refined(factor)
+    counts, dqf = file.read_counts(fine_window)
+    return Crop(
+        file.channel,
+        file.grid.cropped(fine_window),
+        calibration.radiance(counts, dqf, file.channel.packing),
+        calibration.dqf_shares(dqf),
+        file.url.rpartition("/")[2],
+        file.bytes_read,
+        file.requests,
+    )
+
+
+def _bounds_in_words(grid: FixedGrid) -> str:
+    rows, columns = (np.linspace(0, n - 1, 33) for n in grid.shape)
+    lon, lat = grid.view.lonlat(*np.meshgrid(grid.x0 + grid.dx * columns, grid.y0 + grid.dy * rows))
+    east = (lon - grid.view.sub_longitude + 180) % 360 - 180 + grid.view.sub_longitude  # no date line
+    if np.isnan(lat).all():
+        return "nothing of the earth"
+    return f"{np.nanmin(lat):.1f}N to {np.nanmax(lat):.1f}N, {np.nanmin(east):.1f}E to {np.nanmax(east):.1f}E"
