@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
+
 def build_parser() -> tuple[argparse.ArgumentParser, SubParsers]:
     """The parser with the sub-commands of this module, and where to add more."""
     parser = argparse.ArgumentParser(
@@ -71,7 +75,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # What is still buffered would fail again when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,12 +98,15 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 def _summary(dataset: Dataset) -> str:
     """What a dataset's description means, a fact a line."""
+    from convml_data.sources.goes.archive import archive_url
+
     meta, domain, grid = dataset.meta, dataset.domain, dataset.grid
     spans = meta.time.spans()
     length = sum((span.end - span.start for span in spans), timedelta())
     rows = [
         ("dataset", dataset.name),
-        ("source", f"{meta.source}, sector {meta.sector}, from {dataset.archive or 'the default archive'}"),
+        ("source", f"{meta.source}, sector {meta.sector}"),
+        ("archive", archive_url(meta.source, dataset.archive)),
         ("product", meta.product),
         ("time", f"{len(spans)} span{'s' if len(spans) > 1 else ''}, {_duration(length)} in all (UTC)"),
         *(("", f"{span.start} to {span.end}, {_duration(span.end - span.start)}") for span in spans),

@@ -9,7 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,6 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return cli.run(parser, argv)
 
 
+def script() -> None:
+    """The installed command."""
+    status = main()
+    if status == cli.INTERRUPTED:
+        # Threads of the interrupted run still work. What they write appears whole or not at all, so
+        # nothing is lost by not waiting for them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def _add_stage_commands(commands: Any) -> None:
     scene_ids = commands.add_parser("scene-ids", help="list the archive and make the scene ledger")
     scene_ids.set_defaults(command=_scene_ids)
@@ -49,24 +64,23 @@ def _add_stage_commands(commands: Any) -> None:
         per_scene.append(command)
     for command in per_scene:
         command.add_argument(
-            "--workers", type=_positive, metavar="N", help="scenes at a time (default: one for each processor)"
+            "--workers", type=_count, metavar="N", help="scenes at a time (default: one for each processor)"
         )
         command.add_argument(
             "--processes", action="store_true", help="work in processes instead of threads, each with its own memory"
         )
         command.add_argument("--dask-scheduler", metavar="ADDRESS", help="work on a running Dask cluster")
     ui = commands.add_parser("ui", help="open Dagster's UI on the dataset")
-    ui.add_argument("--port", type=_positive, default=3000)
+    ui.add_argument("--port", type=_count, default=3000)
     ui.set_defaults(command=_ui)
     for command in (scene_ids, *per_scene, ui):
         cli.add_data_path(command)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
 
 
 class _Session:
@@ -79,7 +93,7 @@ class _Session:
         from convml_data_dagster.instance import dagster_home, open_instance
 
         self.dataset: Dataset = load_dataset(data_path)
-        overrides = {"progress": TerminalProgress()} | ({"workers": workers} if workers else {})
+        overrides: dict[str, Any] = {"progress": TerminalProgress()} | ({"workers": workers} if workers else {})
         self.definitions = build_definitions([self.dataset.directory], overrides)
         self.store: DatasetStore = DatasetStore.of(self.dataset)
         self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
@@ -87,6 +101,7 @@ class _Session:
     def materialize(self, *assets: str, scene_ids: Sequence[str] = ()) -> None:
         """Materialize assets of the dataset in one run, for a range of scenes where there are any."""
         import dagster as dg
+        from dagster._core.utils import make_new_run_id
 
         tags = {}
         if scene_ids:
@@ -94,7 +109,10 @@ class _Session:
                 "dagster/asset_partition_range_start": scene_ids[0],
                 "dagster/asset_partition_range_end": scene_ids[-1],
             }
-        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        run_id = make_new_run_id()
+        execute = partial(
+            self.definitions.resolve_implicit_global_asset_job_def().execute_in_process,
+            run_id=run_id,
             instance=self.instance,
             asset_selection=[dg.AssetKey([self.dataset.name, asset]) for asset in assets],
             tags=tags,
@@ -102,8 +120,33 @@ class _Session:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
+        try:
+            result = _in_a_thread(execute)
+        except KeyboardInterrupt:
+            run = self.instance.get_run_by_id(run_id)
+            if run is not None and not run.is_finished:
+                self.instance.report_run_canceled(run, message="interrupted at the terminal")
+            raise
         if not result.success:
             raise ConvmlError(_cause(result))
+
+
+def _in_a_thread(work: Callable[[], T]) -> T:
+    """Do work in a thread of its own, so that this one answers Ctrl-C at once.
+
+    In the main thread Dagster would take the signal over, and keep or lose it depending on what it
+    is just doing.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future.result()
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:
@@ -126,16 +169,31 @@ def _scene_ids(arguments: argparse.Namespace) -> int:
 
 def _print_ledger(store: DatasetStore) -> None:
     ledger = store.read_ledger()
-    print(f"{len(ledger.scenes)} scenes of {len(ledger.rows)} scans seen in {ledger.archive}")
+    print(f"{len(ledger.scenes)} of {len(ledger.rows)} scans seen in {ledger.archive} are scenes")
     for reason, count in ledger.drops().items():
         print(f"  {count} dropped: {reason}")
     print(f"scene ledger: {store.files.url(store.layout.ledger)}")
 
 
-def _stage(arguments: argparse.Namespace) -> int:
+def _current_scene_ids(session: _Session) -> tuple[str, ...]:
+    """Scenes of the ledger, which is made where it is missing, empty or of another meta.yaml or archive."""
     from convml_data.pipeline.discovery import ledger_is_current
-    from convml_data.pipeline.tiles import tile_plan_is_current, wanted_triplets
     from convml_data_dagster.partitions import register_scenes
+
+    store = session.store
+    if not ledger_is_current(store) or not store.read_ledger().scenes:
+        session.materialize("scene_ids")
+        _print_ledger(store)
+    else:
+        print(f"{store.files.url(store.layout.ledger)} is used; `convml-data scene-ids` lists the archive again")
+    scene_ids = store.read_ledger().scene_ids
+    # The ledger is the truth; a fresh instance may not know its scenes yet.
+    register_scenes(session.instance, session.dataset.name, scene_ids)
+    return scene_ids
+
+
+def _stage(arguments: argparse.Namespace) -> int:
+    from convml_data.pipeline.tiles import tile_plan_is_current, wanted_triplets
     from convml_data_dagster.resources import WorkersResource
 
     session = _Session(
@@ -146,15 +204,7 @@ def _stage(arguments: argparse.Namespace) -> int:
             address=arguments.dask_scheduler,
         ),
     )
-    if not ledger_is_current(session.store):
-        session.materialize("scene_ids")
-        _print_ledger(session.store)
-    scene_ids = session.store.read_ledger().scene_ids
-    if not scene_ids:
-        session.materialize("scene_ids")  # says why there are none
-    # The ledger is the truth; a fresh instance may not know its scenes yet.
-    register_scenes(session.instance, session.dataset.name, scene_ids)
-
+    scene_ids = _current_scene_ids(session)
     if "triplet_tiles" in arguments.assets:
         wanted_triplets(session.dataset)  # without any there is no such asset
         if not tile_plan_is_current(session.store):
@@ -168,7 +218,7 @@ def _stage(arguments: argparse.Namespace) -> int:
 
 
 def _place(store: DatasetStore, asset: str) -> str:
-    return store.files.url("triplets" if asset == "triplet_tiles" else store.layout.folder([asset]))
+    return store.files.url("triplets" if asset == "triplet_tiles" else store.scenes([asset]).place)
 
 
 def _ui(arguments: argparse.Namespace) -> int:
@@ -201,6 +251,10 @@ class TerminalProgress:
 
         yield from tqdm(outcomes, total=total, unit="scene", file=sys.stderr)
 
+    def warn(self, text: str) -> None:
+        """Say what is not as one would expect."""
+        print(f"warning: {text}", file=sys.stderr)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

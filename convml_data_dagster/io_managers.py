@@ -68,8 +68,7 @@ class SceneIOManager(dg.ConfigurableIOManager):
 
     def _arrays(self, asset_key: dg.AssetKey) -> ArrayStore:
         store = self.store()
-        parts = list(asset_key.path)
-        return store.scenes(parts[1:] if parts[0] == store.dataset.name and len(parts) > 1 else parts)
+        return store.scenes(_stage(store, asset_key))
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write what an asset returned, each partition whole or not at all."""
@@ -125,6 +124,7 @@ class SceneIOManager(dg.ConfigurableIOManager):
         if len(keys) == 1 and typing.get_origin(wanted) is not dict:  # what Dagster makes of any mapping
             if not arrays.files.exists(arrays.name(keys[0])):
                 raise dg.Failure(f"{name} is not there ({arrays.url(keys[0])}); materialize it first.")
+            self._require_current(context.asset_key, keys)
             return _opened(arrays, keys[0], as_array)
         if wanted in (xr.DataArray, xr.Dataset):
             raise dg.Failure(
@@ -140,7 +140,25 @@ class SceneIOManager(dg.ConfigurableIOManager):
                 f"materialize them first, or set the input's metadata {{'{ALLOW_MISSING}': True}} to go on without "
                 "them."
             )
-        return Scenes(arrays, tuple(key for key in keys if key in stored), as_array)
+        there = tuple(key for key in keys if key in stored)
+        self._require_current(context.asset_key, there)
+        return Scenes(arrays, there, as_array)
+
+    def _require_current(self, asset_key: dg.AssetKey, scene_ids: Sequence[str]) -> None:
+        """See that scenes of the chain are of the present meta.yaml, so that nothing is made of others unawares."""
+        from convml_data.pipeline.made_from import SCENE_STAGES, outdated_scenes
+
+        store = self.store()
+        stage = next((stage for stage in SCENE_STAGES if _stage(store, asset_key) == [stage]), None)
+        if stage is None:
+            return
+        with errors_as_failures():
+            outdated = outdated_scenes(store, stage, scene_ids)
+        if outdated:
+            raise dg.Failure(
+                f"{asset_key.to_user_string()} was made from another meta.yaml or other source files for "
+                f"{len(outdated)} of {len(scene_ids)} partitions, the first being {outdated[0]}; materialize it again."
+            )
 
 
 class NetCDFIOManager(SceneIOManager):
@@ -209,6 +227,12 @@ class Scenes(Mapping[str, Any], dict[str, Any]):  # type: ignore[misc, metaclass
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
+
+
+def _stage(store: DatasetStore, asset_key: dg.AssetKey) -> list[str]:
+    """The parts of an asset's key below the dataset's name."""
+    parts = list(asset_key.path)
+    return parts[1:] if parts[0] == store.dataset.name and len(parts) > 1 else parts
 
 
 def _with_grid_mapping(data: xr.Dataset) -> xr.Dataset:

@@ -120,11 +120,6 @@ class FixedGrid:
         """The view's projection."""
         return self.view.crs
 
-    @property
-    def pixel_size(self) -> float:
-        """Side of a pixel at the sub-satellite point, metres."""
-        return self.dx * self.view.perspective_height
-
     def lonlat(self) -> tuple[FloatArray, FloatArray]:
         """Longitude and latitude of the pixel centres in degrees, each (rows, columns), NaN in space."""
         return self.view.lonlat(*np.meshgrid(self.x_rad, self.y_rad))

@@ -99,8 +99,9 @@ class LocalDomain:
 class LocalGrid:
     """Square cells over a local domain.
 
-    The first cell lies in the south-west corner, and there are as many cells as round off the
-    domain's sides best; values belong to cell centres.
+    There are as many cells as round off the domain's sides best, placed evenly around its centre;
+    values belong to cell centres. Where the sides are no multiples of the resolution, cells reach
+    beyond them or leave a strip, by less than half a cell.
 
     Parameters
     ----------
@@ -124,15 +125,15 @@ class LocalGrid:
     @property
     def x(self) -> FloatArray:
         """Cell centres from west to east in metres, shape (nx,)."""
-        return self._centres(self.domain.l_zonal, self.shape[1])
+        return self._centres(self.shape[1])
 
     @property
     def y(self) -> FloatArray:
         """Cell centres from south to north in metres, shape (ny,)."""
-        return self._centres(self.domain.l_meridional, self.shape[0])
+        return self._centres(self.shape[0])
 
-    def _centres(self, length: float, count: int) -> FloatArray:
-        return np.asarray(-length / 2 + self.resolution * (np.arange(count) + 0.5), np.float64)
+    def _centres(self, count: int) -> FloatArray:
+        return np.asarray(self.resolution * (np.arange(count) - (count - 1) / 2), np.float64)
 
     @property
     def crs(self) -> pyproj.CRS:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 import re
@@ -15,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from convml_data.errors import MetaError
+from convml_data.fingerprints import fingerprint
 from convml_data.geometry.local import LocalDomain, LocalGrid
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
 from convml_data.tiles.placement import centre_box
 
 #: Part of every fingerprint of a stage. Raise a stage's number whenever the same meta.yaml and the
-#: same source files would give other values in its files than before, so that files of older code
-#: are made anew. ``regridded`` includes ``cropped``. New attributes or metadata are no reason.
-CODE_VERSIONS = {"scene_ids": 1, "cropped": 1, "regridded": 1}
+#: same source files would give other values or pictures in its files than before, so that files of
+#: older code are made anew. ``regridded`` and ``triplet_tiles`` include ``cropped``, and tiles include
+#: the regridding. New attributes or metadata are no reason.
+CODE_VERSIONS = {"scene_ids": 1, "cropped": 1, "regridded": 1, "tile_plan": 1, "triplet_tiles": 1}
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,20 @@ class Dataset:
 
     @cached_property
     def read_domain(self) -> LocalDomain:
-        """The area that must be read from the source: the domain, and how far tiles reach beyond it.
+        """The area that must be read from the source: the domain, and how far cells and tiles reach beyond it.
 
         Tiles that are longer than the domain do, and some that just fit, as north turns from place
-        to place. In whole kilometres rounded up, so that the last digits of a projection library do
-        not decide which files are up to date.
+        to place; cells do where the domain's sides are no multiples of the resolution. In whole
+        kilometres rounded up, so that the last digits of a projection library do not decide which
+        files are up to date.
         """
-        if self.tile_length is None:
-            return self.domain
-        box = centre_box(self.domain, self.tile_length)
-        return self.domain.expanded(_whole_kilometres(box.overlap_zonal), _whole_kilometres(box.overlap_meridional))
+        domain, (ny, nx) = self.domain, self.grid.shape
+        zonal = (nx * self.grid.resolution - domain.l_zonal) / 2
+        meridional = (ny * self.grid.resolution - domain.l_meridional) / 2
+        if self.tile_length is not None:
+            box = centre_box(domain, self.tile_length)
+            zonal, meridional = max(zonal, box.overlap_zonal), max(meridional, box.overlap_meridional)
+        return domain.expanded(_whole_kilometres(zonal), _whole_kilometres(meridional))
 
     @property
     def archive(self) -> str | None:
@@ -104,16 +108,14 @@ class Dataset:
         Parameters
         ----------
         stage
-            ``scene_ids``, ``cropped`` or ``regridded``.
+            ``scene_ids``, ``cropped``, ``regridded``, ``tile_plan`` or ``triplet_tiles``.
 
         Raises
         ------
         KeyError
             There is no such stage.
         """
-        depends_on = {"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)}
-        canonical = json.dumps(depends_on, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return fingerprint({"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)})
 
     def _inputs(self, stage: str) -> dict[str, Any]:
         meta = self.meta
@@ -135,12 +137,17 @@ class Dataset:
                 "product_options": meta.product_options.model_dump(),
                 "read_domain": asdict(self.read_domain),
             }
-        return {
-            "cropped": self.fingerprint("cropped"),
-            "domain": asdict(self.domain),
-            "resolution": meta.sampling.resolution,
-            "method": meta.sampling.method,
-        }
+        if stage == "triplet_tiles":
+            return {
+                "cropped": self.fingerprint("cropped"),
+                "regridding": CODE_VERSIONS["regridded"],
+                "method": meta.sampling.method,
+            }
+        grid = {"domain": asdict(self.domain), "resolution": meta.sampling.resolution}
+        if stage == "tile_plan":
+            triplets = meta.sampling.triplets
+            return grid | {"seed": meta.sampling.seed, "triplets": triplets and triplets.model_dump(mode="json")}
+        return grid | {"cropped": self.fingerprint("cropped"), "method": meta.sampling.method}
 
 
 def _whole_kilometres(length: float) -> float:

@@ -258,6 +258,11 @@ class Triplets(Section):
     def _some(cls, counts: dict[str, int]) -> dict[str, int]:
         if sum(counts.values()) == 0:
             raise ValueError(f"{values.show(counts)} asks for no triplet", "ask for one or more in a collection")
+        if len({name.casefold() for name in counts}) < len(counts):
+            raise ValueError(
+                f"{values.show(counts)} names collections that differ in capitals only",
+                "name them apart: on some systems their folders are one",
+            )
         return counts
 
 

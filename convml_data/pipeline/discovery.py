@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convml_data.errors import StoreError
 from convml_data.scenes.discover import find_scenes
 from convml_data.scenes.ledger import Ledger
 from convml_data.sources import source_of
@@ -33,3 +34,15 @@ def ledger_is_current(store: DatasetStore) -> bool:
         ledger.fingerprint == store.dataset.fingerprint("scene_ids")
         and ledger.archive == source_of(store.dataset).archive
     )
+
+
+def current_ledger(store: DatasetStore) -> Ledger:
+    """The ledger on disk; StoreError where meta.yaml or the archive has changed since it was made."""
+    ledger = store.read_ledger()
+    if not ledger_is_current(store):
+        raise StoreError(
+            f"meta.yaml or the archive has changed since this ledger was made from {ledger.archive}",
+            where=store.files.url(store.layout.ledger),
+            remedy="Run `convml-data scene-ids`, or materialize `scene_ids` first",
+        )
+    return ledger

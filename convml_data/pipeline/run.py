@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from convml_data.errors import ConvmlError
+from convml_data.pipeline.discovery import current_ledger
+from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles
 from convml_data.pipeline.scene import STAGES, SceneOutcome, SceneTask, Stage, process_scene
 from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
     current_tile_plan,
-    remove_outdated_tiles,
     show_complete_triplets,
     triplets_by_scene,
 )
@@ -46,13 +47,15 @@ def run_scenes(
     """Take scenes through stages and give each one's outcome when it is done.
 
     Scenes that the ledger does not hold come first, as failures. What is wrong with a scene is in
-    its outcome; errors are raised only for what concerns all of them (no ledger, no tile plan).
+    its outcome; errors are raised only for what concerns all of them (no ledger or tile plan of the present settings).
     """
-    ledger = store.read_ledger()
+    ledger = current_ledger(store)
+    if "regridded" in stages:
+        remove_outdated_scenes(store, ledger)
     plan = None
     if "triplet_tiles" in stages:
         plan = current_tile_plan(store)
-        remove_outdated_tiles(store, plan)
+        remove_outdated_tiles(store, ledger, plan)
     triplets = triplets_by_scene(plan) if plan else {}
 
     rows = {row.scene_id: row for row in ledger.scenes}
@@ -96,6 +99,7 @@ def _outcomes(tasks: Sequence[SceneTask], workers: Workers) -> Iterator[SceneOut
 
 @contextmanager
 def _client(workers: Workers, count: int) -> Iterator[Any]:
+    import dask
     from distributed import Client, LocalCluster
 
     if workers.address is not None:
@@ -112,6 +116,9 @@ def _client(workers: Workers, count: int) -> Iterator[Any]:
     else:
         in_threads = workers.kind == "threads"
         with (
+            # The profiler holds on to the frames that it sees and so to what is open in them, for a moment;
+            # when something is closed decides where HDF5 puts the next, and files would differ by chance.
+            dask.config.set({"distributed.worker.profile.enabled": False}),
             LocalCluster(
                 n_workers=1 if in_threads else count,
                 threads_per_worker=count if in_threads else 1,

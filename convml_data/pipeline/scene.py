@@ -7,27 +7,30 @@ are kept. An error ends the scene, not its neighbours.
 
 from __future__ import annotations
 
-import io
-import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import xarray as xr
-from PIL import Image
 
 from convml_data.errors import ConvmlError, StoreError
+from convml_data.fingerprints import fingerprint
 from convml_data.images.picture import Style, png_bytes, scene_picture, thumbnail
 from convml_data.meta.dataset import Dataset
+from convml_data.pipeline.made_from import (
+    SceneStage,
+    Tile,
+    complete_tile,
+    scene_fingerprint,
+    tile_fingerprint,
+    whole_picture,
+)
 from convml_data.regrid.scene import regrid_scene
 from convml_data.scenes.ledger import LedgerRow
 from convml_data.sources import source_of
 from convml_data.store.dataset import DatasetStore
-from convml_data.store.files import Files
-from convml_data.store.layout import TILE_SUFFIXES
 from convml_data.tiles.files import tile_attributes, tile_yml
 from convml_data.tiles.plan import TileSpec
 
@@ -151,16 +154,14 @@ class _SceneWork:
 
         return self._scene_stage("regridded", regrid)
 
-    def _scene_stage(
-        self, stage: Literal["cropped", "regridded"], make: Callable[[], xr.Dataset], again: bool = False
-    ) -> Record:
+    def _scene_stage(self, stage: SceneStage, make: Callable[[], xr.Dataset], again: bool = False) -> Record:
         """A stage that gives one gridded dataset and one picture for the scene, made ``again`` or kept."""
         started = time.perf_counter()
         scene_id = self.task.row.scene_id
         arrays, picture = self.store.scenes([stage]), self.store.picture(stage, scene_id)
-        fingerprint = scene_fingerprint(self.dataset, stage, self.task.row)
+        made_from = scene_fingerprint(self.dataset, stage, self.task.row)
         attributes = arrays.attributes(scene_id) or {}
-        current = not again and attributes.get("fingerprint") == fingerprint
+        current = not again and attributes.get("fingerprint") == made_from
         image = whole_picture(self.store.files, picture) if current else None
         kept = image is not None
         if image is None:
@@ -169,7 +170,7 @@ class _SceneWork:
                 dataset=self.dataset.name,
                 scene_id=scene_id,
                 source=self.dataset.meta.source,
-                fingerprint=fingerprint,
+                fingerprint=made_from,
             )
             if stage == "cropped":
                 self.cropped = data  # just as a later run finds it on disk
@@ -180,23 +181,24 @@ class _SceneWork:
         metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
-        return Record(stage, arrays.url(scene_id), fingerprint, kept, metadata, thumbnail(image, PREVIEW_SIDE))
+        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, thumbnail(image, PREVIEW_SIDE))
 
     def _cropped(self) -> xr.Dataset:
         """The scene on its source's grid, from the stage before, from its file, or made now."""
         if self.cropped is None and "cropped" not in self.task.stages:
-            self._crop_for(self.stage)
+            self._crop_too()
         if self.cropped is None:
             try:
                 with self.store.scenes(["cropped"]).open(self.task.row.scene_id) as scene:
                     self.cropped = scene.load()
             except (StoreError, OSError, RuntimeError, ValueError):  # its attributes were whole, its values are not
-                self._crop_for(self.stage, again=True)
+                self._crop_too(again=True)
         assert self.cropped is not None
         return self.cropped
 
-    def _crop_for(self, stage: Stage, again: bool = False) -> None:
-        self.stage = "cropped"
+    def _crop_too(self, again: bool = False) -> None:
+        """Crop within another stage, which is not to blame for an error meanwhile."""
+        stage, self.stage = self.stage, "cropped"
         record = self.crop(again)
         if not record.kept:
             self.records.append(record)
@@ -222,19 +224,15 @@ class _SceneWork:
         return Record(
             "triplet_tiles",
             self.store.files.url("triplets"),
-            self._tiles_fingerprint(),
+            fingerprint([tile_fingerprint(self.dataset, self.task.row, tile) for tile in self.task.tiles]),
             kept,
             metadata,
             thumbnail(made[0].picture, PREVIEW_SIDE) if made else None,
         )
 
-    def _tiles_fingerprint(self) -> str:
-        each = [tile_fingerprint(self.dataset, self.task.row, tile) for tile in self.task.tiles]
-        return sha256(json.dumps(each).encode()).hexdigest()[:12]
-
     def _cut_tile(self, spec: TileSpec) -> Tile:
-        fingerprint = tile_fingerprint(self.dataset, self.task.row, spec)
-        there = complete_tile(self.store, spec, fingerprint)
+        made_from = tile_fingerprint(self.dataset, self.task.row, spec)
+        there = complete_tile(self.store, spec, made_from)
         if there is not None:
             return there
 
@@ -242,7 +240,7 @@ class _SceneWork:
         data = data.assign_attrs(
             dataset=self.dataset.name,
             source=self.dataset.meta.source,
-            **tile_attributes(spec, fingerprint),
+            **tile_attributes(spec, made_from),
         )
         picture = scene_picture(data, self.task.style)
         arrays = self.store.tiles(spec.collection, waiting=True)
@@ -251,60 +249,3 @@ class _SceneWork:
         self.store.files.write_bytes(f"{stem}.png", png_bytes(picture))
         arrays.write(spec.name, data)
         return Tile(data.attrs, picture, kept=False)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A tile on disk: the attributes of its data, its picture, and whether it was there already."""
-
-    attributes: Mapping[str, Any]
-    picture: Image.Image
-    kept: bool
-
-
-def scene_fingerprint(dataset: Dataset, stage: Literal["cropped", "regridded"], row: LedgerRow) -> str:
-    """What a scene's file of a stage is made from: settings, and the source files by their names.
-
-    Names of archive files hold the time of their processing, so a reprocessed scene is made anew,
-    and one from a mirror of the archive is not.
-    """
-    names = sorted(file.url.rpartition("/")[2] for file in row.scan.files.values())
-    return sha256(json.dumps([dataset.fingerprint(stage), names]).encode()).hexdigest()[:12]
-
-
-def tile_fingerprint(dataset: Dataset, row: LedgerRow, tile: TileSpec) -> str:
-    """What a tile is made from: its place and shape, the cropped scene and the interpolation."""
-    return tile.fingerprint(f"{scene_fingerprint(dataset, 'cropped', row)} {dataset.meta.sampling.method}")
-
-
-def complete_tile(store: DatasetStore, tile: TileSpec, fingerprint: str) -> Tile | None:
-    """A tile on disk, None unless all of its files are whole and made from the present settings.
-
-    A run that was ended while it moved a triplet leaves some files shown and others waiting.
-    """
-    files, shown, waiting = store.files, *(store.tiles(tile.collection, waiting=waits) for waits in (False, True))
-    data, description, picture = (
-        waiting if files.exists(f"{waiting.folder}/{tile.name}{suffix}") else shown for suffix in TILE_SUFFIXES
-    )
-    attributes = data.attributes(tile.name) or {}
-    yml = f"{description.folder}/{tile.name}.yml"
-    if (
-        attributes.get("fingerprint") != fingerprint
-        or not files.exists(yml)
-        or fingerprint.encode() not in files.read_bytes(yml)
-    ):
-        return None
-    image = whole_picture(files, f"{picture.folder}/{tile.name}.png")
-    return None if image is None else Tile(attributes, image, kept=True)
-
-
-def whole_picture(files: Files, name: str) -> Image.Image | None:
-    """A picture on disk, None where there is none or it is damaged."""
-    if not files.exists(name):
-        return None
-    content = io.BytesIO(files.read_bytes(name))
-    try:
-        Image.open(content).verify()  # reads it all, after which it must be opened anew
-        return Image.open(content)
-    except (OSError, SyntaxError):
-        return None

@@ -7,8 +7,6 @@ the full geometry of both grids, never of shapes alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import threading
 from dataclasses import dataclass
@@ -18,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from convml_data.fingerprints import fingerprint
 from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.geometry.local import LocalGrid
 from convml_data.store.files import Files
 
-#: Raised when the numbers in a map of the same geometry change.
+#: Raised when the numbers in a map of the same geometry change, and with it the code version of
+#: the regridding.
 MAP_VERSION = 1
 
 #: A cell may be this much longer than a source pixel before it counts as coarser.
@@ -84,13 +84,15 @@ def cached_index_map(source: FixedGrid, target: LocalGrid, subdivision: int, fol
         "target": target.to_dict(),
         "subdivision": subdivision,
     }
-    key = hashlib.sha256(json.dumps(geometry, sort_keys=True).encode()).hexdigest()[:24]
+    name = f"{fingerprint(geometry)}.npy"
     with _building:  # so that threads that need the same new map wait for one of them to make it
-        if not (folder / f"{key}.npy").exists():
+        try:
+            return _opened(folder / name, subdivision)
+        except (OSError, ValueError):  # absent or damaged
             made = build_index_map(source, target, subdivision)
-            with Files(str(folder)).writing(f"{key}.npy") as path, path.open("wb") as stream:
+            with Files(str(folder)).writing(name) as path, path.open("wb") as stream:
                 np.save(stream, np.stack([made.rows, made.cols]))
-        return _opened(folder / f"{key}.npy", subdivision)
+            return _opened(folder / name, subdivision)
 
 
 @lru_cache(MAPS_IN_MEMORY)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from convml_data.cli import add_data_path
 from convml_data.errors import ConvmlError
 
 if TYPE_CHECKING:
@@ -27,13 +27,7 @@ def add_simulate_command(subparsers: Any) -> None:
         "sector, channels, times and place are those of the meta.yaml where there is one; options override it.",
     )
     parser.add_argument("directory", type=Path, metavar="DIR", help="gets a folder noaa-<satellite>")
-    parser.add_argument(
-        "--data-path",
-        type=Path,
-        default=Path(),
-        metavar="FOLDER",
-        help="folder that may hold a meta.yaml (default: the current one)",
-    )
+    add_data_path(parser)
     parser.add_argument("--t-start", metavar="TIME", help="first moment at which a scan may start, UTC")
     parser.add_argument("--t-end", metavar="TIME", help="last moment at which a scan may start, UTC, included")
     parser.add_argument("--channels", metavar="1,2,3", help="ABI channels (default: those of the product)")
@@ -58,7 +52,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     spans = _spans(arguments, dataset)
     domain = _domain(arguments, dataset)
 
-    directory = arguments.directory.absolute()
+    directory = arguments.directory.resolve()
     paths = simulate_archive(
         directory, satellite=satellite, sector=sector, channels=channels, spans=spans, domain=domain
     )
@@ -69,10 +63,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
         )
     size = sum(path.stat().st_size for path in paths) / 1e6
     bucket = bucket_of(directory, "{satellite}")
-    sys.stdout.write(
-        f"{len(paths)} files, {size:.1f} MB, in {bucket_of(directory, satellite)}\n"
-        f"To use them: export CONVML_GOES_ARCHIVE='file://{bucket}'\n"
-    )
+    print(f"{len(paths)} files, {size:.1f} MB, in {bucket_of(directory, satellite)}")
+    print(f"To use them: export CONVML_GOES_ARCHIVE='file://{bucket}'")
     return 0
 
 

@@ -46,9 +46,14 @@ class ArrayStore:
     folder: str
     format: Format
 
+    @property
+    def place(self) -> str:
+        """Folder or Zarr store of all keys, relative to the root."""
+        return self.folder if self.format == "netcdf" else f"{self.folder}.zarr"
+
     def name(self, key: str) -> str:
         """File or group of a key, relative to the root."""
-        return f"{self.folder}/{key}.nc" if self.format == "netcdf" else f"{self.folder}.zarr/{key}"
+        return f"{self.place}/{key}.nc" if self.format == "netcdf" else f"{self.place}/{key}"
 
     def url(self, key: str) -> str:
         """Where the data of a key lie, for people and metadata."""
@@ -84,7 +89,10 @@ class ArrayStore:
         """Global attributes of a key's dataset, None where there is none that opens."""
         try:
             if self.format == "zarr":
-                return dict(zarr.open_group(self._zarr_store(key), mode="r").attrs)
+                group = zarr.open_group(self._zarr_store(key), mode="r")
+                # A chunk that is missing would be read as fill.
+                whole = all(array.nchunks_initialized == array.nchunks for _, array in group.arrays())
+                return dict(group.attrs) if whole else None
             with h5py.File(self._hdf5_source(key), "r") as file:
                 return {k: _plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
         except _UNREADABLE:
@@ -93,8 +101,8 @@ class ArrayStore:
     def stored(self) -> list[str]:
         """Keys that have data, sorted."""
         if self.format == "netcdf":
-            return [Path(name).stem for name in self.files.names(f"{self.folder}/*.nc")]
-        return [Path(name).name for name in self.files.names(f"{self.folder}.zarr/*")]
+            return [Path(name).stem for name in self.files.names(f"{self.place}/*.nc")]
+        return [Path(name).name for name in self.files.names(f"{self.place}/*")]
 
     def _hdf5_source(self, key: str) -> str | io.BytesIO:
         """What h5py opens: a path, or all bytes of a remote file.
@@ -124,14 +132,21 @@ def write_netcdf(path: Path, data: xr.Dataset) -> None:
             encoding[str(name)] |= {"zlib": True, "complevel": 1, "shuffle": True}
     # Not `to_netcdf`, which asks Dask's scheduler for a lock over the whole cluster; h5py locks by itself.
     with closing(H5NetCDFStore.open(path, "w", format="NETCDF4", lock=False)) as store:
-        data.drop_encoding().dump_to_store(store, encoding=encoding)
+        # Computed first: a store only takes note of lazy values, to be written by whoever calls it.
+        data.drop_encoding().compute().dump_to_store(store, encoding=encoding)
 
 
 def write_zarr(path: Path, data: xr.Dataset) -> None:
     """Write a dataset as a Zarr 3 group."""
     # The specification has text of any length, not the text of a fixed length that numpy makes of lists.
     text = {name: variable.astype(object) for name, variable in data.variables.items() if variable.dtype.kind == "U"}
-    data.drop_encoding().assign(text).to_zarr(path, mode="w", zarr_format=3, consolidated=False)
+    data.drop_encoding().assign(text).to_zarr(
+        path,
+        mode="w",
+        zarr_format=3,
+        consolidated=False,
+        write_empty_chunks=True,  # so that a missing chunk is known to be missing
+    )
 
 
 def _plain(value: Any) -> Any:

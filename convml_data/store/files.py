@@ -147,22 +147,31 @@ class Files:
     def _upload(self, partial: Path, name: str) -> None:
         if partial.is_dir():
             self.remove(name)
-            # A Zarr group opens once its own metadata is there, so that goes last.
-            files = sorted((p for p in partial.rglob("*") if p.is_file()), key=lambda p: p == partial / "zarr.json")
-            for file in files:
-                self.filesystem.put_file(str(file), self.path(f"{name}/{file.relative_to(partial).as_posix()}"))
+            # All at once, but a Zarr group opens once its own metadata is there, so that goes last.
+            files = [path for path in partial.rglob("*") if path.is_file() and path != partial / "zarr.json"]
+            places = [self.path(f"{name}/{file.relative_to(partial).as_posix()}") for file in files]
+            self.filesystem.put([str(file) for file in files], places)
+            self.filesystem.put_file(str(partial / "zarr.json"), self.path(f"{name}/zarr.json"))
         else:
             self.filesystem.put_file(str(partial), self.path(name))
 
     def move(self, old: str, new: str) -> None:
-        """Rename a file, replacing one of the new name."""
+        """Rename a file, replacing one of the new name; nothing happens where another run has done it."""
         with self._explained(new, "written"):
             if self.is_local:
                 target = Path(self.path(new))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                Path(self.path(old)).replace(target)
+                try:
+                    Path(self.path(old)).replace(target)
+                except FileNotFoundError:
+                    if not target.exists():
+                        raise
             else:
-                self.filesystem.mv(self.path(old), self.path(new))
+                try:
+                    self.filesystem.mv(self.path(old), self.path(new))
+                except FileNotFoundError:
+                    if not self.filesystem.exists(self.path(new)):
+                        raise
 
     def remove(self, name: str) -> None:
         """Delete a file or folder; nothing happens where there is none."""

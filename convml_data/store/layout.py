@@ -34,10 +34,9 @@ class Layout:
         """Which scene gives which tile, where."""
         return "triplets/tile_plan.json"
 
-    @property
-    def tiles_state(self) -> str:
-        """What the tiles on disk were made from."""
-        return "triplets/.made_from"
+    def made_from(self, folder: str) -> str:
+        """What the files of a folder were last made from."""
+        return f"{folder}/.made_from"
 
     def folder(self, stage: Sequence[str]) -> str:
         """Folder of an asset's per-scene files, by the parts of its key below the dataset's name.

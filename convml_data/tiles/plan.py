@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from convml_data.draws import named_uniforms
 from convml_data.errors import PlanError, StoreError
+from convml_data.fingerprints import fingerprint
 from convml_data.geometry.local import LocalDomain, LocalGrid
 from convml_data.tiles.placement import CentreBox, PairPlacement, centre_box, fits_along
 from convml_data.tiles.scene_draws import draw_scene_pairs, split_scenes
@@ -94,8 +94,7 @@ class TileSpec:
             "central_latitude": round(self.central_latitude, 8),
             "central_longitude": round(self.central_longitude, 8),
         }
-        described = {"format_version": FORMAT_VERSION, "source": of_source, "tile": self.to_dict() | place}
-        return sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
+        return fingerprint({"format_version": FORMAT_VERSION, "source": of_source, "tile": self.to_dict() | place})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""

@@ -49,6 +49,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         stages = frozenset(key.path[-1] for key in context.selected_asset_keys)
         scene_ids = list(context.partition_keys)
         failures: list[SceneOutcome] = []
+        shares: dict[str, float] = {}
         with errors_as_failures():
             store = getattr(context.resources, io_manager_key(dataset.name)).store()
             made_from = {"scene_ids": scene_ids_version(dataset)}
@@ -58,11 +59,16 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
             for outcome in progress.track(outcomes, len(scene_ids)):
                 for record in outcome.records:
                     context.log_event(_materialization(spec_of[record.stage], outcome.scene_id, record, made_from))
+                    if "valid_share" in record.metadata:
+                        shares[outcome.scene_id] = float(record.metadata["valid_share"])
                 context.log.info(_line(outcome))
                 if outcome.error is not None:
                     failures.append(outcome)
                     if outcome.traceback is not None:
                         context.log.error(outcome.traceback)
+        if (warning := _missing_values(shares)) is not None:
+            context.log.warning(warning)
+            progress.warn(warning)
         if failures:
             raise _failure(failures, len(scene_ids))
         yield from ()
@@ -103,7 +109,7 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
             group_name=f"{name}_tiles" if stage == "triplet_tiles" else f"{name}_scenes",
             description=descriptions[stage],
             kinds={"png", "netcdf" if stage == "triplet_tiles" else dataset.meta.storage.format},
-            code_version=dataset.fingerprint("cropped" if stage == "cropped" else "regridded"),
+            code_version=dataset.fingerprint(stage),
             skippable=True,
         ).with_io_manager_key(io_manager_key(name))
         for stage in stages
@@ -138,6 +144,18 @@ def _line(outcome: "SceneOutcome") -> str:
     )
     failed = f"{outcome.failed_stage} failed: {outcome.error}" if outcome.error is not None else ""
     return f"{outcome.scene_id}: {'; '.join(filter(None, [done, failed]))}"
+
+
+def _missing_values(shares: dict[str, float]) -> str | None:
+    """What to say of scenes that have no value in part of their domain or tiles, if there are any."""
+    partial = {scene_id: share for scene_id, share in shares.items() if share < 1}
+    if not partial:
+        return None
+    worst = min(partial, key=partial.__getitem__)
+    return (
+        f"{len(partial)} of {len(shares)} scenes lack values in a part of their area; the most does {worst}, "
+        f"with values in {100 * partial[worst]:.3g} % of it"
+    )
 
 
 def _failure(failures: list["SceneOutcome"], total: int) -> dg.Failure:

@@ -148,8 +148,8 @@ def tile_names(count: int) -> set[str]:
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of the files in a folder, which may be absent."""
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+    """Names in a folder, which may be absent, without the hidden ones."""
+    return {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.exists() else set()
 
 
 def assert_whole(paths: Collection[Path]) -> None:

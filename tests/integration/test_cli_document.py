@@ -98,7 +98,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
 
 def test_every_command_says_what_it_did(example: Example) -> None:
     assert "tiles of 256 × 256 cells" in example.said["validate"]
-    assert "3 scenes of 3 scans seen" in example.said["scene-ids"]
+    assert "3 of 3 scans seen" in example.said["scene-ids"]
     assert f"cropped: {example.folder}/source_data/goes16/truecolor_rgb/cropped" in example.said["crop"]
     assert f"regridded: {example.folder}/rect" in example.said["regrid"]
     assert f"triplet_tiles: {example.folder}/triplets" in example.said["tiles"]

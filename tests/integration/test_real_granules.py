@@ -64,8 +64,7 @@ def test_all_stages_of_a_real_scene_from_s3(
     for command in ("validate", "scene-ids", "crop", "regrid", "tiles"):
         assert main([command, "--data-path", str(folder)]) == 0
     said, warned = capsys.readouterr()
-    assert "1 scenes of" in said
-    assert "s3://noaa-goes17" in said
+    assert "1 of 1 scans seen in s3://noaa-goes17 are scenes" in said
     assert "warning: The collection 'train' has one scene" in warned
 
     cropped = folder / f"source_data/goes17/truecolor_rgb/cropped/{NIGHT_SCENE}.nc"
@@ -139,4 +138,4 @@ def test_a_scan_without_channel_2_is_no_scene(
     (row,) = json.loads(ledger.read_text())["rows"]
     assert (row["scene_id"], row["reason"]) == ("goes17__201910272000", "missing channel 2")
     assert set(row["files"]) == {"1", "3"}
-    assert names_in(folder) == {"meta.yaml", "source_data", ".partial"}
+    assert names_in(folder) == {"meta.yaml", "source_data"}

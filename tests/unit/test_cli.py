@@ -47,7 +47,8 @@ def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.Cap
     assert err == ""
     for fact in (
         "dataset   pacific",
-        "goes17, sector M1, from the default archive",
+        "goes17, sector M1",
+        "s3://noaa-goes17",
         "product   truecolor_rgb",
         "2 spans, 2 d 1 h 30 min in all",
         "2019-12-01 10:00:00 to 2019-12-01 11:30:00, 1 h 30 min",

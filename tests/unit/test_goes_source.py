@@ -15,7 +15,7 @@ import rioxarray  # noqa: F401 - gives arrays their .rio
 import xarray as xr
 from abi_files import CHANNELS, source_file, textured_counts, write_abi
 
-from convml_data.errors import ArchiveError, MetaError, SceneError
+from convml_data.errors import ArchiveError, SceneError
 from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.geometry.local import LocalDomain
 from convml_data.scenes.ledger import Scan
@@ -188,11 +188,6 @@ def test_absent_rayleigh_tables_stop_it_before_anything_is_read(
     unreadable = replace(scan, files={})
     with pytest.raises(ArchiveError, match="no tables for goes16"):
         replace(source, rayleigh_correction=True).read(unreadable, DOMAIN)
-
-
-def test_an_unknown_product_is_refused(source: GoesSource) -> None:
-    with pytest.raises(MetaError, match="'true_colour' is no product"):
-        replace(source, product="true_colour")
 
 
 def test_a_source_travels_between_processes(source: GoesSource) -> None:

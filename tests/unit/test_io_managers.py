@@ -14,6 +14,9 @@ import xarray as xr
 import yaml
 
 from convml_data.meta.dataset import load_dataset
+from convml_data.pipeline.made_from import scene_fingerprint
+from convml_data.scenes.ids import parse_scene_id
+from convml_data.scenes.ledger import Ledger, LedgerRow, Scan, SourceFile
 from convml_data.store.arrays import ArrayStore
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.files import Files
@@ -82,11 +85,19 @@ def user(storage: dict[str, str], tmp_path: Path) -> Iterator[User]:
     }
     (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
     store = DatasetStore.of(load_dataset(folder))
-    for number, scene_id in enumerate(SCENE_IDS):
-        store.scenes(["regridded"]).write(scene_id, scene(store, number))
+    rows = tuple(ledger_row(scene_id) for scene_id in SCENE_IDS)
+    store.write_ledger(Ledger("goes16", "truecolor_rgb", "nowhere", "made by hand", rows))
+    for number, row in enumerate(rows):
+        data = scene(store, number).assign_attrs(fingerprint=scene_fingerprint(store.dataset, "regridded", row))
+        store.scenes(["regridded"]).write(row.scene_id, data)
     with dg.DagsterInstance.ephemeral() as instance:
         register_scenes(instance, "tropics", SCENE_IDS)
         yield User(folder, store, instance)
+
+
+def ledger_row(scene_id: str) -> LedgerRow:
+    _, start = parse_scene_id(scene_id)
+    return LedgerRow(scene_id, Scan(start, start, "goes16", 6, {"1": SourceFile(f"file:///{scene_id}.nc", 1)}))
 
 
 def scene(store: DatasetStore, number: int) -> xr.Dataset:
@@ -448,3 +459,15 @@ class TestScenes:
         with pytest.raises(TypeError, match="cannot be changed"):
             change(scenes)
         assert list(scenes) == SCENE_IDS
+
+
+def test_scenes_of_an_earlier_meta_yaml_are_not_given_out_unawares(user: User) -> None:
+    @dg.asset(ins={"regridded": REGRIDDED}, **PER_SCENE)
+    def used(regridded: xr.DataArray) -> xr.DataArray:
+        return regridded
+
+    path = user.folder / "meta.yaml"
+    path.write_text(path.read_text().replace("13.3", "12.9"))
+    message = failure(user.run(used, SCENE_IDS[1]))
+    assert "tropics/regridded was made from another meta.yaml" in message
+    assert f"1 of 1 partitions, the first being {SCENE_IDS[1]}; materialize it again" in message

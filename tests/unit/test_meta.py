@@ -766,18 +766,18 @@ def test_fingerprints_are_of_values_not_of_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("replacements", "add", "new"),
     [
-        ([("goes16", "goes17")], "", "scene_ids cropped regridded"),
-        ([], "sector: C\n", "scene_ids cropped regridded"),
+        ([("goes16", "goes17")], "", "scene_ids cropped regridded triplet_tiles"),
+        ([], "sector: C\n", "scene_ids cropped regridded triplet_tiles"),
         ([], "archive: /data\n", ""),
         ([("14:30", "15:30")], "", "scene_ids"),
         ([(SPAN, SPAN + "  filters: {N_hours_from_zenith: 4}\n")], "", "scene_ids"),
-        ([("-57.72 ", "-57.7 ")], "", "cropped regridded"),
-        ([("l_zonal: 200000", "l_zonal: 300000")], "", "cropped regridded"),
-        ([], "product_options: {rayleigh_correction: false}\n", "cropped regridded"),
-        ([("1000.0", "500"), ("tile_N: 256", "tile_N: 512")], "", "regridded"),
-        ([], "  method: nearest\n", "regridded"),
-        ([("tile_N: 256", "tile_N: 300")], "", "cropped regridded"),
-        ([(COUNTS, "5")], "  seed: 3\n", ""),
+        ([("-57.72 ", "-57.7 ")], "", "cropped regridded tile_plan triplet_tiles"),
+        ([("l_zonal: 200000", "l_zonal: 300000")], "", "cropped regridded tile_plan triplet_tiles"),
+        ([], "product_options: {rayleigh_correction: false}\n", "cropped regridded triplet_tiles"),
+        ([("1000.0", "500"), ("tile_N: 256", "tile_N: 512")], "", "regridded tile_plan"),
+        ([], "  method: nearest\n", "regridded triplet_tiles"),
+        ([("tile_N: 256", "tile_N: 300")], "", "cropped regridded tile_plan triplet_tiles"),
+        ([(COUNTS, "5")], "  seed: 3\n", "tile_plan"),
     ],
 )
 def test_fingerprints_change_with_what_the_files_depend_on(

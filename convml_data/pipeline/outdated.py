@@ -1,0 +1,114 @@
+"""Files of other settings than the present ones, in folders that others read as they are.
+
+``rect/`` and the collections of ``triplets/`` are handed on as folders: whoever reads them takes
+every file in them. What was made from another meta.yaml, or from scenes that are scenes no longer,
+therefore goes as soon as a run makes files of the present settings. Cropped scenes stay: nobody reads
+their folder as a whole, and they are what is costly to make again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+from convml_data.fingerprints import fingerprint
+from convml_data.pipeline.made_from import scene_fingerprint, tile_fingerprint
+from convml_data.pipeline.tiles import READERS_INDEX, triplets_of
+from convml_data.scenes.ledger import Ledger
+from convml_data.store.arrays import ArrayStore, Format
+from convml_data.store.dataset import DatasetStore
+from convml_data.store.layout import TILE_SUFFIXES
+from convml_data.tiles.plan import TILE_TYPES, TilePlan
+
+_TILE_FILE = re.compile(
+    rf"(?P<tile>\d{{5,}}_({'|'.join(TILE_TYPES)}))({'|'.join(re.escape(suffix) for suffix in TILE_SUFFIXES)})"
+)
+
+
+def remove_outdated_scenes(store: DatasetStore, ledger: Ledger) -> int:
+    """Delete regridded scenes of other settings, of another format or of no present scene; how many."""
+    wanted = {row.scene_id: scene_fingerprint(store.dataset, "regridded", row) for row in ledger.scenes}
+    folder = store.layout.folder(["regridded"])
+    if _is_marked(store, folder, [store.format, wanted]):
+        return 0
+    removed = 0
+    for format_ in get_args(Format):
+        arrays = ArrayStore(store.files, folder, format_)
+        for scene_id in arrays.stored():
+            if format_ != store.format or not _is_wanted(arrays, scene_id, wanted.get(scene_id)):
+                store.files.remove(store.picture("regridded", scene_id))
+                store.files.remove(arrays.name(scene_id))
+                removed += 1
+    _mark(store, folder, [store.format, wanted])
+    return removed
+
+
+def remove_outdated_tiles(store: DatasetStore, ledger: Ledger, plan: TilePlan) -> int:
+    """Delete tiles made from other settings or of another plan; how many there were.
+
+    The other tiles of their triplets wait again, since a collection shows complete triplets only.
+    """
+    rows = {row.scene_id: row for row in ledger.scenes}
+    wanted = {
+        (tile.collection, tile.name): tile_fingerprint(store.dataset, rows[tile.scene_id], tile) for tile in plan.tiles
+    }
+    state = sorted([*key, made_from] for key, made_from in wanted.items())
+    if _is_marked(store, "triplets", state):
+        return 0
+    removed = 0
+    shown = set()
+    for waiting, collection, name in _tiles_on_disk(store):
+        arrays = store.tiles(collection, waiting=waiting)
+        if not _is_wanted(arrays, name, wanted.get((collection, name))):
+            _remove_tile(store, arrays, name)
+            removed += 1
+        elif not waiting:
+            shown.add((collection, name))
+    for tiles in triplets_of(plan):
+        there = [tile for tile in tiles if (tile.collection, tile.name) in shown]
+        if len(there) < len(tiles):
+            for tile in there:
+                _hide_tile(store, tile.collection, tile.name)
+    _mark(store, "triplets", state)
+    return removed
+
+
+def _is_wanted(arrays: ArrayStore, key: str, made_from: str | None) -> bool:
+    return made_from is not None and (arrays.attributes(key) or {}).get("fingerprint") == made_from
+
+
+def _remove_tile(store: DatasetStore, arrays: ArrayStore, name: str) -> None:
+    store.files.remove(f"{arrays.folder}/{READERS_INDEX}")
+    # The picture first: it is what a reader finds a tile by.
+    for suffix in reversed(TILE_SUFFIXES):
+        store.files.remove(f"{arrays.folder}/{name}{suffix}")
+
+
+def _hide_tile(store: DatasetStore, collection: str, name: str) -> None:
+    shown, waiting = (store.tiles(collection, waiting=waits).folder for waits in (False, True))
+    store.files.remove(f"{shown}/{READERS_INDEX}")
+    for suffix in reversed(TILE_SUFFIXES):
+        if store.files.exists(f"{shown}/{name}{suffix}"):
+            store.files.move(f"{shown}/{name}{suffix}", f"{waiting}/{name}{suffix}")
+
+
+def _tiles_on_disk(store: DatasetStore) -> list[tuple[bool, str, str]]:
+    """Whether it waits, collection and name of each tile of which any file is there."""
+    found = set()
+    for waiting, folders in ((False, store.layout.tiles("*")), (True, store.layout.waiting_tiles("*"))):
+        for file in store.files.names(f"{folders}/*"):
+            collection, name = file.split("/")[-2:]
+            match = _TILE_FILE.fullmatch(name)
+            if match is not None:
+                found.add((waiting, collection, match["tile"]))
+    return sorted(found)
+
+
+def _is_marked(store: DatasetStore, folder: str, state: object) -> bool:
+    """Whether a folder was cleared of all but this state, so that no file has to be opened to see it."""
+    name = store.layout.made_from(folder)
+    return store.files.exists(name) and store.files.read_bytes(name).decode() == fingerprint(state)
+
+
+def _mark(store: DatasetStore, folder: str, state: object) -> None:
+    store.files.write_bytes(store.layout.made_from(folder), fingerprint(state).encode())
