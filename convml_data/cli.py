@@ -74,7 +74,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)  # on a line of its own, below a progress bar
         return INTERRUPTED
     except BrokenPipeError:
         # What is still buffered would fail again when the interpreter closes the stream.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -140,6 +141,9 @@ def _in_a_thread(work: Callable[[], T]) -> T:
     future: Future[T] = Future()
 
     def run() -> None:
+        # Processes that are started here inherit it: they would all answer Ctrl-C with a traceback.
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             future.set_result(work())
         except BaseException as error:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from convml_data.errors import ConvmlError
+
 #: What the ``dagster.yaml`` of a new home says.
 DEFAULT_SETTINGS = Path(__file__).with_name("dagster.yaml")
 
@@ -19,10 +21,17 @@ def dagster_home(dataset_directory: Path) -> Path:
 
 def prepare_home(home: Path) -> None:
     """Make the folder and its ``dagster.yaml`` where they are missing."""
-    home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_bytes(DEFAULT_SETTINGS.read_bytes())
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not settings.exists():
+            settings.write_bytes(DEFAULT_SETTINGS.read_bytes())
+    except OSError as error:
+        raise ConvmlError(
+            f"Dagster's record cannot be kept here ({error.strerror})",
+            where=str(home),
+            remedy="Set the environment variable DAGSTER_HOME to a folder that can be written to",
+        ) from error
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:

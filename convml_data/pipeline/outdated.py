@@ -14,6 +14,7 @@ from typing import get_args
 from convml_data.fingerprints import fingerprint
 from convml_data.pipeline.made_from import scene_fingerprint, tile_fingerprint
 from convml_data.pipeline.tiles import READERS_INDEX, triplets_of
+from convml_data.scenes.ids import is_scene_id
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.dataset import DatasetStore
@@ -34,7 +35,7 @@ def remove_outdated_scenes(store: DatasetStore, ledger: Ledger) -> int:
     removed = 0
     for format_ in get_args(Format):
         arrays = ArrayStore(store.files, folder, format_)
-        for scene_id in arrays.stored():
+        for scene_id in filter(is_scene_id, arrays.stored()):
             if format_ != store.format or not _is_wanted(arrays, scene_id, wanted.get(scene_id)):
                 store.files.remove(store.picture("regridded", scene_id))
                 store.files.remove(arrays.name(scene_id))

@@ -13,6 +13,11 @@ def scene_id_of(source: str, start: datetime) -> str:
     return f"{source}__{start:%Y%m%d%H%M}"
 
 
+def is_scene_id(text: str) -> bool:
+    """Whether a text has the form of a scene ID, as other files in the same folder have not."""
+    return _PATTERN.fullmatch(text) is not None
+
+
 def parse_scene_id(scene_id: str) -> tuple[str, datetime]:
     """Source and scan start, to the minute, of a scene ID.
 

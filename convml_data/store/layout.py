@@ -36,7 +36,7 @@ class Layout:
 
     def made_from(self, folder: str) -> str:
         """What the files of a folder were last made from."""
-        return f"{folder}/.made_from"
+        return f".made_from/{folder}"
 
     def folder(self, stage: Sequence[str]) -> str:
         """Folder of an asset's per-scene files, by the parts of its key below the dataset's name.

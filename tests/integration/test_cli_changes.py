@@ -49,7 +49,8 @@ class Work:
         write_meta(self.folder, self.meta)
         self._before = times_of_writing(self.folder)
         for command in commands:
-            assert main([command, "--data-path", str(self.folder)]) == 0
+            workers = [] if command == "scene-ids" else ["--workers", "1"]
+            assert main([command, "--data-path", str(self.folder), *workers]) == 0
 
     @property
     def rewritten(self) -> set[str]:
@@ -57,8 +58,9 @@ class Work:
         return set(differing(self._before, times_of_writing(self.folder)))
 
     def below(self, folder: str) -> set[str]:
-        """Those of them in a folder."""
-        return {name.removeprefix(f"{folder}/") for name in self.rewritten if name.startswith(f"{folder}/")}
+        """Those of them in a folder, without the hidden ones."""
+        names = {name.removeprefix(f"{folder}/") for name in self.rewritten if name.startswith(f"{folder}/")}
+        return {name for name in names if name[0] != "."}
 
 
 def mirrored(archive: str, folder: Path) -> str:
@@ -216,6 +218,7 @@ def test_damaged_files(work: Work, damage: Callable[[Path], Any]) -> None:
 def test_zarr(work: Work, capsys: pytest.CaptureFixture[str]) -> None:
     work.meta["storage"] = {"format": "zarr"}
     before = results(work.folder)
+    netcdf_scenes = shutil.copytree(work.folder / RECT, work.folder.parent / RECT)
     shutil.rmtree(work.folder / "triplets")
     shutil.rmtree(work.folder / CROPPED)
     work.run("crop", "regrid", "tiles")
@@ -223,13 +226,31 @@ def test_zarr(work: Work, capsys: pytest.CaptureFixture[str]) -> None:
     for scene in scene_ids(N_SCENES):
         with (
             xr.open_zarr(work.folder / "rect.zarr" / scene, consolidated=False) as zarr,
-            xr.open_dataset(work.folder / RECT / f"{scene}.nc", engine="h5netcdf") as netcdf,
+            xr.open_dataset(netcdf_scenes / f"{scene}.nc", engine="h5netcdf") as netcdf,
         ):
             xr.testing.assert_identical(zarr.load(), netcdf.load())
-        assert (work.folder / RECT / f"{scene}.png").exists()
         assert (work.folder / f"{CROPPED}.zarr" / scene / "zarr.json").exists()
+    assert names_in(work.folder / RECT) == {f"{scene}.png" for scene in scene_ids(N_SCENES)}
     # Tiles are netCDF whatever the format of scenes, and the same.
     after = results(work.folder)
     assert [name for name in before if name.startswith("triplets/") and before[name] != after[name]] == []
     work.run("crop", "regrid", "tiles")
     assert work.rewritten == set()
+
+
+def test_scenes_that_are_none_any_more(work: Work) -> None:
+    """What is read as a folder holds the present scenes only; cropped ones are kept for another time."""
+    mine = work.folder / RECT / "mask.nc"
+    mine.write_text("the user's own")
+    (work.folder / RECT / "overview.png").write_text("the user's own")
+    work.meta["time"]["t_end"] = end_of(N_SCENES - 1)
+    work.run("regrid", "tiles")
+    kept = scene_ids(N_SCENES - 1)
+    assert names_in(work.folder / RECT) == of_scenes(*kept) | {"mask.nc", "overview.png"}
+    assert names_in(work.folder / CROPPED) == of_scenes(*scene_ids(N_SCENES))
+    assert work.below(CROPPED) == set()
+
+    work.meta["time"]["t_end"] = end_of(N_SCENES)
+    work.run("regrid", "tiles")
+    assert work.below(CROPPED) == set()
+    assert work.below(RECT) == of_scenes(scene_ids(N_SCENES)[-1])

@@ -88,11 +88,12 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
         "CONVML_GOES_ARCHIVE": f"file://{folder.parent}/archive/noaa-{{satellite}}",
     }
     said, warned = {}, {}
-    for argv in (["simulate", "../archive"], ["validate"], ["scene-ids"], ["crop"], ["regrid"], ["tiles"]):
-        done = call(*argv, cwd=folder, **environment)
-        assert done.returncode == 0, (argv, done.stderr)
+    assert main(["simulate", str(folder.parent / "archive"), "--data-path", str(folder)]) == 0
+    for command in ("validate", "scene-ids", "crop", "regrid", "tiles"):
+        done = call(command, cwd=folder, **environment)
+        assert done.returncode == 0, (command, done.stderr)
         assert "Traceback" not in done.stderr
-        said[argv[0]], warned[argv[0]] = done.stdout, done.stderr
+        said[command], warned[command] = done.stdout, done.stderr
     return Example(folder, environment["CONVML_GOES_ARCHIVE"], said, warned)
 
 

@@ -216,7 +216,7 @@ def test_a_damaged_record_and_its_remedy(
     assert main(["tiles", "--data-path", str(folder)]) == 0
 
 
-@pytest.mark.parametrize("damage", ["cut off", "overwritten", "empty", "gone"])
+@pytest.mark.parametrize("damage", ["cut off", "overwritten", "gone"])
 def test_a_broken_granule(
     meta: Meta, small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
@@ -233,8 +233,6 @@ def test_a_broken_granule(
         broken.write_bytes(content[: len(content) // 2])
     elif damage == "overwritten":
         broken.write_bytes(b"<html>504 Gateway Time-out</html>".ljust(len(content)))
-    elif damage == "empty":
-        broken.write_bytes(b"")
     else:
         broken.unlink()
 
