@@ -45,7 +45,7 @@ ui: $(READY)
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff check .
