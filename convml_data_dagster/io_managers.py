@@ -48,6 +48,12 @@ def io_manager_key(dataset_name: str) -> str:
     return f"{dataset_name}_io"
 
 
+def store_of(context: dg.AssetExecutionContext, dataset_name: str) -> DatasetStore:
+    """The files of a dataset as its IO manager keeps them, for steps that write for themselves."""
+    manager: SceneIOManager = getattr(context.resources, io_manager_key(dataset_name))
+    return manager.store()
+
+
 class SceneIOManager(dg.ConfigurableIOManager):
     """Keeps fields below a dataset's root, one file or group for each partition."""
 

@@ -15,7 +15,7 @@ import dagster as dg
 from convml_data.meta.dataset import Dataset
 from convml_data_dagster.assets.scenes import scene_ids_version
 from convml_data_dagster.failures import errors_as_failures
-from convml_data_dagster.io_managers import io_manager_key
+from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import scene_partitions
 from convml_data_dagster.resources import Progress, WorkersResource
 
@@ -51,7 +51,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         failures: list[SceneOutcome] = []
         shares: dict[str, float] = {}
         with errors_as_failures():
-            store = getattr(context.resources, io_manager_key(dataset.name)).store()
+            store = store_of(context, dataset.name)
             made_from = {"scene_ids": scene_ids_version(dataset)}
             if "triplet_tiles" in stages:
                 made_from["tile_plan"] = store.read_tile_plan().fingerprint

@@ -6,7 +6,7 @@ import dagster as dg
 
 from convml_data.meta.dataset import Dataset
 from convml_data_dagster.failures import errors_as_failures
-from convml_data_dagster.io_managers import io_manager_key
+from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import register_scenes
 
 
@@ -35,7 +35,7 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
         from convml_data.pipeline.discovery import make_ledger
 
         with errors_as_failures():
-            store = getattr(context.resources, io_manager_key(dataset.name)).store()
+            store = store_of(context, dataset.name)
             ledger = make_ledger(store)
         new, gone = register_scenes(context.instance, dataset.name, ledger.scene_ids)
         drops = ledger.drops()
@@ -87,7 +87,7 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
         from convml_data.pipeline.tiles import make_tile_plan
 
         with errors_as_failures():
-            store = getattr(context.resources, io_manager_key(dataset.name)).store()
+            store = store_of(context, dataset.name)
             plan = make_tile_plan(store)
         for warning in plan.warnings:
             context.log.warning(warning)
