@@ -84,8 +84,13 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
 def _validate(arguments: argparse.Namespace) -> int:
     from convml_data.meta.dataset import load_dataset
+    from convml_data.tiles.plan import box_for_triplets
 
-    print(_summary(load_dataset(arguments.data_path)))
+    dataset = load_dataset(arguments.data_path)
+    triplets, length = dataset.meta.sampling.triplets, dataset.tile_length
+    if triplets is not None and length is not None:
+        box_for_triplets(dataset.domain, length, triplets.neigh_dist_scaling * length)
+    print(_summary(dataset))
     return 0
 
 

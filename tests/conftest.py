@@ -16,4 +16,4 @@ def shared_data() -> Path:
     folder = Path(os.environ.get("CONVML_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set CONVML_SHARED_DATA to the folder that holds them")
-    return folder
+    return folder.resolve()

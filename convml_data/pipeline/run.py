@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,7 +43,7 @@ class Workers:
 
 def run_scenes(
     store: DatasetStore, scene_ids: Sequence[str], stages: frozenset[Stage], workers: Workers
-) -> Iterator[SceneOutcome]:
+) -> Generator[SceneOutcome, None, None]:
     """Take scenes through stages and give each one's outcome when it is done.
 
     Scenes that the ledger does not hold come first, as failures. What is wrong with a scene is in

@@ -178,6 +178,29 @@ class TilePlan:
             raise StoreError(f"this is no tile plan ({error})", where=where, remedy=remedy) from error
 
 
+def box_for_triplets(domain: LocalDomain, length: float, distance: float) -> CentreBox:
+    """Where the centres of a triplet's tiles may lie.
+
+    Parameters
+    ----------
+    domain
+        Where the tiles are taken from.
+    length
+        Of a tile's sides, metres.
+    distance
+        From an anchor's centre to its neighbor's, metres.
+
+    Raises
+    ------
+    PlanError
+        No two tiles at that distance fit into the domain.
+    """
+    box = centre_box(domain, length)
+    if distance > box.diagonal * (1 + 1e-9):
+        raise _neighbor_does_not_fit(domain, length, distance, box)
+    return box
+
+
 def plan_triplets(
     domain: LocalDomain,
     resolution: float,
@@ -220,10 +243,7 @@ def plan_triplets(
     """
     length = tile_n * resolution
     distance = neigh_dist_scaling * length
-    box = centre_box(domain, length)
-    if distance > box.diagonal * (1 + 1e-9):
-        raise _neighbor_does_not_fit(domain, length, distance, box)
-
+    box = box_for_triplets(domain, length, distance)
     scenes = split_scenes(scene_ids, n_triplets, seed)
     pairs = PairPlacement(box, distance)
     triplets: list[tuple[str, int, tuple[str, str]]] = []

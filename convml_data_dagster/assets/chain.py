@@ -8,6 +8,7 @@ run then fails with one summary: `docs/decisions/002-one-step-many-scenes.md`.
 
 import base64
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -50,12 +51,13 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         scene_ids = list(context.partition_keys)
         failures: list[SceneOutcome] = []
         shares: dict[str, float] = {}
-        with errors_as_failures():
+        with errors_as_failures(), ExitStack() as stack:
             store = store_of(context, dataset.name)
             made_from = {"scene_ids": scene_ids_version(dataset)}
             if "triplet_tiles" in stages:
                 made_from["tile_plan"] = store.read_tile_plan().fingerprint
-            outcomes = run_scenes(store, scene_ids, stages, workers.workers())
+            # Closed whatever happens, since the workers end with it.
+            outcomes = stack.enter_context(closing(run_scenes(store, scene_ids, stages, workers.workers())))
             for outcome in progress.track(outcomes, len(scene_ids)):
                 for record in outcome.records:
                     context.log_event(_materialization(spec_of[record.stage], outcome.scene_id, record, made_from))

@@ -25,7 +25,7 @@ time:
     - {t_start: 2019-12-03, N_days: 2}
   filters: {N_hours_from_zenith: 4}
 domain: {central_latitude: 13.3, central_longitude: -57.72, l_zonal: 300e3, l_meridional: 150e3}
-sampling: {resolution: 500, triplets: {N_triplets: {train: 3, study: 1}, tile_N: 400}}
+sampling: {resolution: 500, triplets: {N_triplets: {train: 3, study: 1}, tile_N: 400, neigh_dist_scaling: 0.5}}
 """
 
 
@@ -39,6 +39,16 @@ def dataset(tmp_path: Path) -> Path:
 
 def call(*argv: str) -> int:
     return run(build_parser()[0], argv)
+
+
+def test_validate_refuses_triplets_that_cannot_be_placed(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = dataset / "meta.yaml"
+    path.write_text(DOCUMENT.replace("l_zonal: 300e3", "l_zonal: 250e3").replace("150e3", "250e3"))
+    assert call("validate", "--data-path", str(dataset)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "neigh_dist_scaling" in err
 
 
 def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,7 +233,7 @@ class TestOutcomes:
         assert not [
             name for worker in cluster.workers.values() for name in worker.periodic_callbacks if "profile" in name
         ]
-        outcomes.close()  # type: ignore[attr-defined]
+        outcomes.close()
         assert not [cluster for cluster in SpecCluster._instances if cluster.status.name == "running"]
 
 
@@ -423,7 +423,7 @@ class TestKilledRuns:
             assert_pictures_are_of_whole_triplets(moment)
             final = {name for name in found if "/.incomplete/" not in name}
             assert [name for name in final if found[name] != done[name]] == []
-        for moment in moments[::4]:
+        for moment in moments[::7]:
             found = contents(moment)
             final = {name for name in found if "/.incomplete/" not in name}
             # A scene's picture is written just before its data, and with them again.
@@ -448,7 +448,7 @@ class TestKilledRuns:
             assert len(sizes) <= 1
             for name in shown(moment, "png"):
                 assert {name.replace(".png", ".nc"), name.replace(".png", ".yml")} <= set(shown(moment))
-        for moment in moments[::5]:
+        for moment in moments[::10]:
             assert [outcome.error for outcome in run(ready(moment))] == [None, None]
             assert contents(moment) == done
 
@@ -460,7 +460,7 @@ class TestKilledRuns:
         moments.clear()
         run(ready(write_meta(folder, archive, seed=1)))
         monkeypatch.undo()
-        for moment in moments[::5]:
+        for moment in moments[::10]:
             assert [outcome.error for outcome in run(ready(write_meta(moment, archive)))] == [None, None]
             assert contents(moment) == done
 
