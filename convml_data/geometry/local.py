@@ -17,9 +17,6 @@ import pyproj
 
 FloatArray = npt.NDArray[np.float64]
 
-#: The (longitude, latitude) frame of the plane's datum.
-GEOGRAPHIC = pyproj.CRS.from_epsg(4326)
-
 
 @dataclass(frozen=True)
 class LocalDomain:

@@ -27,22 +27,21 @@ def make_ledger(store: DatasetStore) -> Ledger:
 
 def ledger_is_current(store: DatasetStore) -> bool:
     """Whether there is a ledger that was made from this ``meta.yaml`` and archive."""
-    if not store.files.exists(store.layout.ledger):
-        return False
-    ledger = store.read_ledger()
-    return (
-        ledger.fingerprint == store.dataset.fingerprint("scene_ids")
-        and ledger.archive == source_of(store.dataset).archive
-    )
+    return store.files.exists(store.layout.ledger) and _is_current(store, store.read_ledger())
 
 
 def current_ledger(store: DatasetStore) -> Ledger:
     """The ledger on disk; StoreError where meta.yaml or the archive has changed since it was made."""
     ledger = store.read_ledger()
-    if not ledger_is_current(store):
+    if not _is_current(store, ledger):
         raise StoreError(
             f"meta.yaml or the archive has changed since this ledger was made from {ledger.archive}",
             where=store.files.url(store.layout.ledger),
             remedy="Run `convml-data scene-ids`, or materialize `scene_ids` first",
         )
     return ledger
+
+
+def _is_current(store: DatasetStore, ledger: Ledger) -> bool:
+    settings = store.dataset.fingerprint("scene_ids")
+    return ledger.fingerprint == settings and ledger.archive == source_of(store.dataset).archive

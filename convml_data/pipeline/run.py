@@ -60,11 +60,10 @@ def run_scenes(
 
     rows = {row.scene_id: row for row in ledger.scenes}
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
-    first_stage = next(stage for stage in STAGES if stage in stages)
     for scene_id in scene_ids:
         if scene_id not in rows:
             why = reasons.get(scene_id, "the archive showed no such scan")
-            yield SceneOutcome(scene_id, (), first_stage, f"not in the scene ledger: {why}.")
+            yield SceneOutcome(scene_id, (), _first(stages), f"not in the scene ledger: {why}.")
     style = dataset_style(store)
     tasks = [
         SceneTask(store, rows[scene_id], stages, plan.tiles_of(scene_id) if plan else (), style)
@@ -90,11 +89,12 @@ def _outcomes(tasks: Sequence[SceneTask], workers: Workers) -> Iterator[SceneOut
             try:
                 yield future.result()
             except Exception as error:  # the worker was lost, not the scene's own error
-                task = tasks_of[future]
-                stage = next(stage for stage in STAGES if stage in task.stages)
-                yield SceneOutcome(
-                    task.row.scene_id, (), stage, f"the worker was lost ({type(error).__name__}: {error})."
-                )
+                task, why = tasks_of[future], f"the worker was lost ({type(error).__name__}: {error})."
+                yield SceneOutcome(task.row.scene_id, (), _first(task.stages), why)
+
+
+def _first(stages: frozenset[Stage]) -> Stage:
+    return next(stage for stage in STAGES if stage in stages)
 
 
 @contextmanager

@@ -73,26 +73,17 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
 
 def local_coordinates(grid: LocalGrid) -> dict[str, xr.DataArray]:
     """CF coordinates of a local grid: x, y and the projection."""
-    return {
-        "x": xr.DataArray(
-            grid.x,
-            dims="x",
+    axes = {
+        name: xr.DataArray(
+            values,
+            dims=name,
             attrs={
-                "standard_name": "projection_x_coordinate",
-                "long_name": "zonal distance from the centre",
+                "standard_name": f"projection_{name}_coordinate",
+                "long_name": f"{direction} distance from the centre",
                 "units": "m",
-                "axis": "X",
+                "axis": name.upper(),
             },
-        ),
-        "y": xr.DataArray(
-            grid.y,
-            dims="y",
-            attrs={
-                "standard_name": "projection_y_coordinate",
-                "long_name": "meridional distance from the centre",
-                "units": "m",
-                "axis": "Y",
-            },
-        ),
-        GRID_MAPPING: xr.DataArray(np.int32(0), attrs=grid.crs.to_cf()),
+        )
+        for name, values, direction in (("x", grid.x, "zonal"), ("y", grid.y, "meridional"))
     }
+    return {**axes, GRID_MAPPING: xr.DataArray(np.int32(0), attrs=grid.crs.to_cf())}

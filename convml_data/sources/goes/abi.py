@@ -22,13 +22,11 @@ import numpy.typing as npt
 from convml_data.errors import SceneError
 from convml_data.geometry.fixed_grid import FixedGrid, GeostationaryView
 from convml_data.geometry.windows import Window
+from convml_data.meta.products import REFLECTIVE_CHANNELS
 from convml_data.scenes.ledger import SourceFile
 from convml_data.sources.goes.archive import open_filesystem
 from convml_data.sources.goes.calibration import Packing, Planck
 from convml_data.sources.goes.ranges import RangeFile
-
-#: Channels with reflected sunlight only; the others have a brightness temperature.
-REFLECTIVE_CHANNELS = range(1, 7)
 
 #: How far float32 numbers may put the ends of the scan-angle axes from where they are, radians: five
 #: times the resolution of float32 at the edge of the full disk, 0.7 % of a 0.5 km pixel.
