@@ -84,11 +84,14 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
 def _validate(arguments: argparse.Namespace) -> int:
     from convml_data.meta.dataset import load_dataset
+    from convml_data.sources import check_functions
+    from convml_data.store.dataset import DatasetStore
     from convml_data.tiles.plan import box_for_triplets
 
-    dataset = load_dataset(arguments.data_path)
+    dataset = DatasetStore.of(load_dataset(arguments.data_path)).dataset
+    check_functions(dataset)
     triplets, length = dataset.meta.sampling.triplets, dataset.tile_length
-    if triplets is not None and length is not None:
+    if triplets is not None and length is not None and dataset.is_located:
         box_for_triplets(dataset.domain, length, triplets.neigh_dist_scaling * length)
     print(_summary(dataset))
     return 0
@@ -103,28 +106,20 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 def _summary(dataset: Dataset) -> str:
     """What a dataset's description means, a fact a line."""
-    from convml_data.sources.goes.archive import archive_url
+    from convml_data.meta.models import GOES_SOURCES
+    from convml_data.sources import archive_of, notices_of
 
-    meta, domain, grid = dataset.meta, dataset.domain, dataset.grid
-    spans = meta.time.spans()
-    length = sum((span.end - span.start for span in spans), timedelta())
+    meta = dataset.meta
+    sector = f", sector {meta.sector}" if meta.source in GOES_SOURCES else ""
     rows = [
         ("dataset", dataset.name),
-        ("source", f"{meta.source}, sector {meta.sector}"),
-        ("archive", archive_url(meta.source, dataset.archive)),
+        ("source", f"{meta.source}{sector}"),
+        ("archive", archive_of(dataset)),
         ("product", meta.product),
-        ("time", f"{len(spans)} span{'s' if len(spans) > 1 else ''}, {_duration(length)} in all (UTC)"),
-        *(("", f"{span.start} to {span.end}, {_duration(span.end - span.start)}") for span in spans),
-    ]
-    if meta.time.filters.N_hours_from_zenith is not None:
-        rows.append(("", f"less than {meta.time.filters.N_hours_from_zenith:g} h from local solar noon"))
-    rows += [
-        ("domain", f"{_kilometres(domain.l_zonal, domain.l_meridional)} (zonal × meridional)"),
-        ("", f"centred on latitude {domain.central_latitude:g}°, longitude {domain.central_longitude:g}°"),
-        (
-            "grid",
-            f"{grid.shape[1]} × {grid.shape[0]} cells of {grid.resolution:g} m, {meta.sampling.method}",
-        ),
+        *([] if meta.input is None else [("", f"{dataset.name} of {', '.join(meta.input)}")]),
+        *_time_facts(dataset),
+        *(("notice", notice) for notice in notices_of(dataset)),
+        *_area_facts(dataset),
     ]
     triplets, tile_length = meta.sampling.triplets, dataset.tile_length
     if triplets is not None and tile_length is not None:
@@ -134,7 +129,7 @@ def _summary(dataset: Dataset) -> str:
             ("", f"tiles of {triplets.tile_N} × {triplets.tile_N} cells"),
             ("", f"that is {_kilometres(tile_length, tile_length)}"),
         ]
-        if dataset.read_domain != domain:
+        if dataset.is_located and dataset.read_domain != dataset.domain:
             read = dataset.read_domain
             rows.append(
                 (
@@ -145,6 +140,46 @@ def _summary(dataset: Dataset) -> str:
             )
     rows.append(("storage", f"{meta.storage.format} in {dataset.root}"))
     return "\n".join(f"{name:<9} {fact}" for name, fact in rows)
+
+
+def _time_facts(dataset: Dataset) -> list[tuple[str, str]]:
+    time = dataset.meta.time
+    if time is None:
+        return [("time", "all times in the files")]
+    spans = time.spans()
+    length = sum((span.end - span.start for span in spans), timedelta())
+    facts = [("time", f"{len(spans)} span{'s' if len(spans) > 1 else ''}, {_duration(length)} in all (UTC)")]
+    if time.source is not None:
+        facts = [("time", f"from the first to the last of the {time.source}")]
+    facts += [("", f"{span.start} to {span.end}, {_duration(span.end - span.start)}") for span in spans]
+    if time.filters.N_hours_from_zenith is not None:
+        facts.append(("", f"less than {time.filters.N_hours_from_zenith:g} h from local solar noon"))
+    facts += [("", f"{part} {', '.join(map(str, allowed))}") for part, allowed in time.filters.time_parts.items()]
+    if time.filters.using_trajectory_sampling:
+        facts.append(("", "scenes nearest to the times of the trajectories"))
+    return facts
+
+
+def _area_facts(dataset: Dataset) -> list[tuple[str, str]]:
+    sampling = dataset.meta.sampling
+    if not dataset.is_located:
+        area = "all that the source shows" if dataset.domain_kind == "as_source" else "around all trajectories"
+        return [
+            ("domain", f"{area}, known once there are scene IDs"),
+            ("grid", f"cells of {sampling.resolution:g} m, {sampling.method}"),
+        ]
+    domain, grid = dataset.domain, dataset.grid
+    centre = domain.to_dict()
+    return [
+        ("domain", f"{_kilometres(domain.l_zonal, domain.l_meridional)} (zonal × meridional)"),
+        (
+            "",
+            f"centred on latitude {centre['central_latitude']:g}°, longitude {centre['central_longitude']:g}°"
+            if domain.crs is not None
+            else "on the model's own plane",
+        ),
+        ("grid", f"{grid.shape[1]} × {grid.shape[0]} cells of {grid.resolution:g} m, {sampling.method}"),
+    ]
 
 
 def _kilometres(zonal: float, meridional: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 #: Hexadecimal digits; 48 bits tell the settings of any number of datasets apart.
@@ -17,3 +18,14 @@ def fingerprint(parts: Any) -> str:
     """
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:LENGTH]
+
+
+def fingerprint_of_file(path: Path) -> str:
+    """``LENGTH`` hexadecimal digits that change with the content of a file.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:LENGTH]

@@ -89,15 +89,20 @@ class _Session:
 
     def __init__(self, data_path: Path, workers: Any = None) -> None:
         from convml_data.meta.dataset import load_dataset
-        from convml_data.store.dataset import DatasetStore
         from convml_data_dagster.definitions import build_definitions
         from convml_data_dagster.instance import dagster_home, open_instance
 
         self.dataset: Dataset = load_dataset(data_path)
         overrides: dict[str, Any] = {"progress": TerminalProgress()} | ({"workers": workers} if workers else {})
         self.definitions = build_definitions([self.dataset.directory], overrides)
-        self.store: DatasetStore = DatasetStore.of(self.dataset)
         self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
+
+    @property
+    def store(self) -> DatasetStore:
+        """The dataset's files; anew each time, since making the scene IDs may find its domain out."""
+        from convml_data.store.dataset import DatasetStore
+
+        return DatasetStore.of(self.dataset)
 
     def materialize(self, *assets: str, scene_ids: Sequence[str] = ()) -> None:
         """Materialize assets of the dataset in one run, for a range of scenes where there are any."""
@@ -172,6 +177,10 @@ def _scene_ids(arguments: argparse.Namespace) -> int:
 
 
 def _print_ledger(store: DatasetStore) -> None:
+    from convml_data.sources import notices_of
+
+    for notice in notices_of(store.dataset):
+        print(f"notice: {notice}")
     ledger = store.read_ledger()
     print(f"{len(ledger.scenes)} of {len(ledger.rows)} scans seen in {ledger.archive} are scenes")
     for reason, count in ledger.drops().items():
@@ -187,6 +196,7 @@ def _current_scene_ids(session: _Session) -> tuple[str, ...]:
     store = session.store
     if not ledger_is_current(store) or not store.read_ledger().scenes:
         session.materialize("scene_ids")
+        store = session.store
         _print_ledger(store)
     else:
         print(f"{store.files.url(store.layout.ledger)} is used; `convml-data scene-ids` lists the archive again")
@@ -197,7 +207,7 @@ def _current_scene_ids(session: _Session) -> tuple[str, ...]:
 
 
 def _stage(arguments: argparse.Namespace) -> int:
-    from convml_data.pipeline.tiles import tile_plan_is_current, wanted_triplets
+    from convml_data.pipeline.tiles import scenes_to_crop_first, tile_plan_is_current, wanted_triplets
     from convml_data_dagster.resources import WorkersResource
 
     session = _Session(
@@ -211,6 +221,9 @@ def _stage(arguments: argparse.Namespace) -> int:
     scene_ids = _current_scene_ids(session)
     if "triplet_tiles" in arguments.assets:
         wanted_triplets(session.dataset)  # without any there is no such asset
+        if scenes_to_crop_first(session.store, session.store.read_ledger()):
+            session.materialize("cropped", scene_ids=scene_ids)
+            scene_ids = _current_scene_ids(session)
         if not tile_plan_is_current(session.store):
             session.materialize("tile_plan")
         for warning in session.store.read_tile_plan().warnings:

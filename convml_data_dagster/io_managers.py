@@ -70,7 +70,7 @@ class SceneIOManager(dg.ConfigurableIOManager):
         from convml_data.meta.dataset import load_dataset
         from convml_data.store.dataset import DatasetStore
 
-        return DatasetStore(load_dataset(Path(self.directory)), self.format)
+        return DatasetStore.of(load_dataset(Path(self.directory)), self.format)
 
     def _arrays(self, asset_key: dg.AssetKey) -> ArrayStore:
         store = self.store()

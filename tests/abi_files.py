@@ -37,17 +37,21 @@ def write_abi(
     satellite: str = "goes16",
     sector: str = "M1",
     chunk: int = 64,
+    mode: int = 6,
+    sub_longitude: float | None = None,
 ) -> SourceFile:
     """Write a file whose pixels lie east of and below the given outer edges, in scan angles."""
     pixel, esun, fill, scale, offset = CHANNELS[channel]
     rows, columns = counts.shape
+    if sub_longitude is None:
+        sub_longitude = SUB_LONGITUDE[satellite]
     first_x, first_y = west_edge_urad + pixel / 2, north_edge_urad - pixel / 2
     if dqf is None:
         dqf = np.where(counts == fill, 255, 0)
     scalars = {
         "goes_imager_projection": np.int32(-2147483647),
         "nominal_satellite_subpoint_lat": np.float32(0.0),
-        "nominal_satellite_subpoint_lon": np.float32(SUB_LONGITUDE[satellite] - 0.2),
+        "nominal_satellite_subpoint_lon": np.float32(sub_longitude - 0.2),
         "nominal_satellite_height": np.float32(35786.023),
         "yaw_flip_flag": np.int8(1),
         "esun": np.float32(-999 if esun is None else esun),
@@ -109,11 +113,11 @@ def write_abi(
         "semi_minor_axis": 6356752.31414,
         "inverse_flattening": 298.2572221,
         "latitude_of_projection_origin": 0.0,
-        "longitude_of_projection_origin": SUB_LONGITUDE[satellite],
+        "longitude_of_projection_origin": sub_longitude,
         "sweep_angle_axis": "x",
     }
     end = start + timedelta(seconds=5)
-    name = AbiFileName("L1b", "Rad", sector, 6, channel, satellite, start, end, end)
+    name = AbiFileName("L1b", "Rad", sector, mode, channel, satellite, start, end, end)
     packed = {
         "zlib": True,
         "complevel": 1,

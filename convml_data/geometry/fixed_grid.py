@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,9 @@ class FixedGrid:
     dy: float
     shape: tuple[int, int]
 
+    #: What ``to_dict`` calls this kind of grid.
+    kind: ClassVar[str] = "geostationary"
+
     @property
     def x_rad(self) -> FloatArray:
         """Scan angles of the columns, radians, shape (columns,)."""
@@ -163,6 +166,7 @@ class FixedGrid:
     def to_dict(self) -> dict[str, Any]:
         """Everything that defines the grid, for keys and attributes."""
         return {
+            "kind": self.kind,
             "sub_longitude": self.view.sub_longitude,
             "perspective_height": self.view.perspective_height,
             "semi_major_axis": self.view.semi_major_axis,

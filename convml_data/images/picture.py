@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from convml_data.errors import SceneError
 from convml_data.images.stretch import cira_stretch
+from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, UserStyle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,26 +20,8 @@ if TYPE_CHECKING:
 #: Grey of pixels without a value, of 255: neither the black of deep space nor the white of cloud.
 MISSING_GREY = 128
 
-
-@dataclass(frozen=True)
-class Band:
-    """How a band of a field is shown: which values are the darkest and the brightest.
-
-    Parameters
-    ----------
-    name
-        Of the band.
-    dark, bright
-        Values shown as black and as white, in the band's units; ``bright`` may be the lower one.
-    """
-
-    name: str
-    dark: float
-    bright: float
-
-
-#: The bands of a dataset's fields, None for truecolor, whose picture needs nothing but its values.
-Style = tuple[Band, ...] | None
+#: Name of the text in a PNG file that says how it was drawn.
+STYLE_KEY = "convml_style"
 
 
 def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
@@ -46,20 +30,33 @@ def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
     Parameters
     ----------
     data
-        One variable (y, x) or (bands, y, x) with the coordinate y, metres.
+        One variable (y, x) or (bands, y, x) with the coordinate y.
     style
         Of the dataset, so that pictures of all its scenes and tiles can be compared.
     """
     (field,) = data.data_vars.values()
     y = field["y"].values
     ascending = bool(y[-1] > y[0])
-    if style is None:
-        return truecolor_picture(field.values, y_ascending=ascending)
-    return field_picture(field.values.reshape(-1, *field.shape[-2:]), style, y_ascending=ascending)
+    match style:
+        case FieldStyle(bands=bands, colours=colours):
+            return field_picture(field.values.reshape(-1, *field.shape[-2:]), bands, colours, y_ascending=ascending)
+        case CompositeStyle():
+            from convml_data.sources.goes.composites import composite_picture
+
+            levels, missing = composite_picture(data)
+            shades = np.where(missing, np.nan, np.moveaxis(levels, -1, 0) / 255)
+            return _image(shades, ascending)
+        case UserStyle():
+            from convml_data.user_functions import call_image_function
+
+            return _image(call_image_function(style.file, style.function, field), ascending)
+    return truecolor_picture(field.values, y_ascending=ascending)
 
 
-def field_picture(values: npt.NDArray[np.floating], bands: tuple[Band, ...], *, y_ascending: bool) -> Image.Image:
-    """A field in grey, or the first three of several bands as red, green and blue.
+def field_picture(
+    values: npt.NDArray[np.floating], bands: tuple[Band, ...], colours: str = GREY, *, y_ascending: bool
+) -> Image.Image:
+    """A field in colours of a scale, or the first three of several bands as red, green and blue.
 
     Parameters
     ----------
@@ -67,16 +64,34 @@ def field_picture(values: npt.NDArray[np.floating], bands: tuple[Band, ...], *, 
         Shape (bands, ny, nx).
     bands
         One for each. Two bands are shown as red and green, without blue.
+    colours
+        Name of a colour map of Matplotlib, for a single band.
     y_ascending
         As in :func:`truecolor_picture`, which also says how pixels without a value look.
     """
+    if len(values) != len(bands):
+        raise SceneError(
+            f"there are {len(values)} bands to draw, and the limits of pictures are those of {len(bands)}",
+            remedy="Delete picture_style.json beside the scene ledger to have the limits made anew",
+        )
     shown = [(field - band.dark) / (band.bright - band.dark) for field, band in zip(values, bands, strict=True)]
     if len(shown) == 1:
-        rgb = np.stack(shown * 3)
+        rgb = _coloured(np.clip(shown[0], 0, 1), colours)
     else:
         nothing = np.where(np.isfinite(shown[0]), 0.0, np.nan)
         rgb = np.stack([*shown, nothing][:3])
     return _image(np.clip(rgb, 0, 1), y_ascending)
+
+
+def _coloured(shades: npt.NDArray[np.floating], colours: str) -> npt.NDArray[np.floating]:
+    """Shades from 0 to 1, shape (ny, nx), as red, green and blue, NaN where they are NaN."""
+    if colours == GREY:
+        return np.stack([shades] * 3)
+    import matplotlib  # here, since most datasets are drawn without it
+
+    rgba = matplotlib.colormaps[colours](np.nan_to_num(shades))
+    rgb = np.moveaxis(rgba[..., :3], -1, 0)
+    return np.where(np.isfinite(shades), rgb, np.nan)
 
 
 def truecolor_picture(rgb: npt.NDArray[np.floating], *, y_ascending: bool) -> Image.Image:
@@ -115,11 +130,22 @@ def missing_pixels(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     return np.asarray(~np.isfinite(rgb).all(axis=0))
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """The image as PNG: the same pixels give the same bytes."""
+def png_bytes(image: Image.Image, style: str | None = None) -> bytes:
+    """The image as PNG: the same pixels give the same bytes.
+
+    Parameters
+    ----------
+    image
+        Of mode RGB.
+    style
+        Fingerprint of how it was drawn, kept in the file (:data:`STYLE_KEY`).
+    """
     buffer = BytesIO()
+    note = PngInfo()
+    if style is not None:
+        note.add_text(STYLE_KEY, style)
     # Level 1 takes half the time of the default, for pictures of clouds that are 8 % larger.
-    image.save(buffer, format="PNG", optimize=False, compress_level=1)
+    image.save(buffer, format="PNG", optimize=False, compress_level=1, pnginfo=note)
     return buffer.getvalue()
 
 

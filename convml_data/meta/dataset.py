@@ -7,23 +7,27 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from convml_data.errors import MetaError
-from convml_data.fingerprints import fingerprint
-from convml_data.geometry.local import LocalDomain, LocalGrid
+from convml_data.errors import MetaError, PlanError
+from convml_data.fingerprints import fingerprint, fingerprint_of_file
+from convml_data.geometry.local import Domain, LocalDomain, LocalGrid
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
+from convml_data.meta.products import USER_FUNCTION, Product, UserFunction, parse_product
 from convml_data.tiles.placement import centre_box
+
+#: The file of the user's own functions, beside ``meta.yaml``.
+FUNCTIONS_NAME = "user_functions.py"
 
 #: Part of every fingerprint of a stage. Raise a stage's number whenever the same meta.yaml and the
 #: same source files would give other values or pictures in its files than before, so that files of
 #: older code are made anew. ``regridded`` and ``triplet_tiles`` include ``cropped``, and tiles include
 #: the regridding. New attributes or metadata are no reason.
-CODE_VERSIONS = {"scene_ids": 1, "cropped": 1, "regridded": 1, "tile_plan": 1, "triplet_tiles": 1}
+CODE_VERSIONS = {"scene_ids": 2, "cropped": 2, "regridded": 2, "tile_plan": 1, "triplet_tiles": 1}
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,65 @@ class Dataset:
         The folder, absolute.
     meta
         The description.
+    functions_hash, trajectories_hash
+        Of the contents of ``user_functions.py`` and of the trajectories' file, None where the
+        dataset does not use them.
+    found_domain
+        The area, where it follows from the source or from trajectories and has been found out.
     """
 
     name: str
     directory: Path
     meta: Meta
+    functions_hash: str | None = None
+    trajectories_hash: str | None = None
+    found_domain: Domain | None = None
 
     @property
-    def domain(self) -> LocalDomain:
-        """The area of the dataset."""
-        domain = self.meta.domain
-        return LocalDomain(domain.central_latitude, domain.central_longitude, domain.l_zonal, domain.l_meridional)
+    def product(self) -> Product:
+        """What is made of the source's data."""
+        return parse_product(self.meta.source, self.meta.product, tuple(self.meta.input or ()))
+
+    @property
+    def domain_kind(self) -> str:
+        """Where the area comes from: ``rect``, ``as_source`` or ``spanning_trajectories``."""
+        return "as_source" if self.meta.domain is None else self.meta.domain.kind
+
+    @property
+    def is_located(self) -> bool:
+        """Whether the area is known."""
+        return self.domain_kind == "rect" or self.found_domain is not None
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The area of the dataset.
+
+        Raises
+        ------
+        PlanError
+            It follows from the source or from trajectories, and has not been found out yet.
+        """
+        given = self.meta.domain
+        if given is not None and given.kind == "rect":
+            sides = (given.central_latitude, given.central_longitude, given.l_zonal, given.l_meridional)
+            return LocalDomain(*(float(side) for side in sides if side is not None))
+        where = f"{self.directory / META_NAME}: domain"
+        domain = self.found_domain
+        if domain is None:
+            raise PlanError(
+                f"the area of a domain of kind {self.domain_kind} is known once the scene IDs are",
+                where=where,
+                remedy="Run `convml-data scene-ids`, or materialize `scene_ids` first",
+            )
+        resolution = self.meta.sampling.resolution
+        if resolution > min(domain.l_zonal, domain.l_meridional):
+            raise PlanError(
+                f"cells of {resolution:.12g} m are longer than the shortest side of the {self.domain_kind} domain "
+                f"of {domain.l_zonal:.12g} x {domain.l_meridional:.12g} m",
+                where=where,
+                remedy="Give a finer `sampling.resolution` or a larger domain",
+            )
+        return domain
 
     @property
     def grid(self) -> LocalGrid:
@@ -62,7 +114,7 @@ class Dataset:
         return None if triplets is None else self.meta.sampling.resolution * triplets.tile_N
 
     @cached_property
-    def read_domain(self) -> LocalDomain:
+    def read_domain(self) -> Domain:
         """The area that must be read from the source: the domain, and how far cells and tiles reach beyond it.
 
         Tiles that are longer than the domain do, and some that just fit, as north turns from place
@@ -92,6 +144,16 @@ class Dataset:
         """Folder or URL that holds the dataset's files."""
         return self._located(self.meta.storage.root or ".")
 
+    @property
+    def trajectories_file(self) -> Path | None:
+        """The file of the trajectories, None where there are none."""
+        return None if self.meta.trajectories is None else self.directory / self.meta.trajectories.filepath
+
+    @property
+    def functions_file(self) -> Path:
+        """Where functions of the user are looked for."""
+        return self.directory / FUNCTIONS_NAME
+
     def _located(self, place: str) -> str:
         protocol, separator, rest = place.partition("://")
         if separator:
@@ -119,23 +181,22 @@ class Dataset:
 
     def _inputs(self, stage: str) -> dict[str, Any]:
         meta = self.meta
-        source = {
-            "source": meta.source,
-            "product": meta.product,
-            "sector": meta.sector,
-        }
         if stage == "scene_ids":
-            filters = meta.time.filters
-            uses_longitude = filters.N_hours_from_zenith is not None
-            return source | {
-                "spans": [(span.start.isoformat(), span.end.isoformat()) for span in meta.time.spans()],
-                "filters": filters.model_dump(),
-                "central_longitude": meta.domain.central_longitude if uses_longitude else None,
+            return {
+                "source": self._source_inputs,
+                "time_source": None if meta.time is None else meta.time.source,
+                "spans": None if meta.time is None else [(str(s.start), str(s.end)) for s in meta.time.spans()],
+                "filters": None if meta.time is None else meta.time.filters.model_dump(),
+                "min_valid_share": meta.quality.min_valid_share,
+                "central_longitude": self._domain_inputs.get("central_longitude") if self._filters_by_sun else None,
+                "domain": None if self.domain_kind == "rect" else self._domain_description,
+                "trajectories": self.trajectories_hash,
             }
         if stage == "cropped":
-            return source | {
+            return {
+                "source": self._source_inputs,
                 "product_options": meta.product_options.model_dump(),
-                "read_domain": asdict(self.read_domain),
+                "read_domain": self.read_domain.to_dict() if self.is_located else self._domain_description,
             }
         if stage == "triplet_tiles":
             return {
@@ -143,11 +204,41 @@ class Dataset:
                 "regridding": CODE_VERSIONS["regridded"],
                 "method": meta.sampling.method,
             }
-        grid = {"domain": asdict(self.domain), "resolution": meta.sampling.resolution}
+        grid = {"domain": self._domain_inputs, "resolution": meta.sampling.resolution}
         if stage == "tile_plan":
             triplets = meta.sampling.triplets
             return grid | {"seed": meta.sampling.seed, "triplets": triplets and triplets.model_dump(mode="json")}
         return grid | {"cropped": self.fingerprint("cropped"), "method": meta.sampling.method}
+
+    @property
+    def domain_fingerprint(self) -> str:
+        """What in ``meta.yaml`` a domain that is found out depends on."""
+        return fingerprint({"domain": self._domain_description, "source": self._source_inputs})
+
+    @property
+    def _source_inputs(self) -> dict[str, Any]:
+        meta = self.meta
+        return {
+            "functions": self.functions_hash if isinstance(self.product, UserFunction) else None,
+            "flags": meta.quality.flags,
+            **meta.model_dump(mode="json", include={"source", "product", "sector", "input", "files", "level"}),
+            "coordinates": meta.coordinates and meta.coordinates.model_dump(mode="json"),
+        }
+
+    @property
+    def _domain_inputs(self) -> dict[str, Any]:
+        return self.domain.to_dict() if self.is_located else self._domain_description
+
+    @property
+    def _domain_description(self) -> dict[str, Any]:
+        """Of a domain that is found out, what it is found out from besides the source's files."""
+        given = self.meta.domain
+        padding = None if given is None else given.padding
+        return {"kind": self.domain_kind, "padding": padding, "trajectories": self.trajectories_hash}
+
+    @property
+    def _filters_by_sun(self) -> bool:
+        return self.meta.time is not None and self.meta.time.filters.N_hours_from_zenith is not None
 
 
 def _whole_kilometres(length: float) -> float:
@@ -176,7 +267,27 @@ def load_dataset(directory: Path) -> Dataset:
             where=str(directory),
             remedy="Put meta.yaml into a folder of its own",
         )
-    return Dataset(name, directory, read_meta(directory / META_NAME))
+    meta = read_meta(directory / META_NAME)
+    uses_functions = meta.product == USER_FUNCTION or meta.image_function not in ("default", None)
+    trajectories = meta.trajectories and directory / meta.trajectories.filepath
+    return Dataset(
+        name,
+        directory,
+        meta,
+        functions_hash=_fingerprint_of(directory / FUNCTIONS_NAME) if uses_functions else None,
+        trajectories_hash=_fingerprint_of(trajectories) if trajectories else None,
+    )
+
+
+def _fingerprint_of(path: Path) -> str:
+    try:
+        return fingerprint_of_file(path)
+    except OSError as error:
+        raise MetaError(
+            f"{META_NAME} asks for this file, which cannot be read ({error.strerror})",
+            where=str(path),
+            remedy="Put it there, or change what asks for it",
+        ) from error
 
 
 def load_datasets(paths: Sequence[Path]) -> tuple[list[Dataset], list[MetaError]]:

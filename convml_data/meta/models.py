@@ -6,283 +6,75 @@ wrong values quote the examples.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 
 from convml_data.meta import values
-from convml_data.meta.products import PRODUCT_PATTERN, parse_product
-from convml_data.sources.base import Interval
+from convml_data.meta.fields import LONGEST_SIDE, ArchiveTemplate, Given, Location, Section
+from convml_data.meta.level2 import Level2
+from convml_data.meta.model_files import CoordinateNames
+from convml_data.meta.pictures import ImageOptions
+from convml_data.meta.place import Domain, Trajectories
+from convml_data.meta.products import (
+    CERES_PATTERN,
+    GOES_PATTERN,
+    MODEL_PATTERN,
+    USER_FUNCTION,
+    has_colours,
+    n_bands,
+    parse_product,
+)
+from convml_data.meta.sampling import Sampling
+from convml_data.meta.time import Time
+
+#: Satellites by name, and the one in service at a time in the east and in the west.
+GoesName = Literal["goes16", "goes17", "goes18", "goes19", "goes_east", "goes_west"]
+SourceName = Literal[GoesName, "LES", "ceres", "ceres_geo"]
+GOES_SOURCES = get_args(GoesName)
+CERES_SOURCES = ("ceres", "ceres_geo")
+MODELS = ("LES",)
+
+#: Keys that mean something for some sources only, and for some products only.
+KEYS_OF_SOURCES = {
+    "sector": (GOES_SOURCES, "GOES"),
+    "files": (MODELS, "files of a model (source: LES)"),
+    "coordinates": (MODELS, "files of a model (source: LES)"),
+    "level": (MODELS, "files of a model (source: LES)"),
+}
+KEYS_OF_PRODUCTS = {"product_options": "truecolor_rgb", "input": USER_FUNCTION}
+
+#: Sources that older software had and this one has not.
+UNSUPPORTED_SOURCES = ("ceres_syn1deg", "ceres_syn1deg_modis", "era5")
 
 #: Keys of the top level that mean another one.
 SYNONYMS = {"type": "product"}
 
-#: Longest side of a domain in metres: the equal-area plane ends at the antipode, two earth radii
-#: (12 742 km) from the centre, and the corners must lie inside of it.
-LONGEST_SIDE = 18_000e3
+FlagName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_]+$")]
 
 
-def _east_of_date_line(longitude: float) -> float:
-    # Rounded, so that 302.28 is -57.72 and not a neighbouring float; 1e-9° is 0.1 mm.
-    return round(longitude - 360, 9) if longitude > 180 else longitude
+def _as_flags(value: Any) -> Any:
+    if value == []:
+        raise ValueError("[] is an empty list, which no pixel would pass")
+    if isinstance(value, str) and value not in ("good", "any"):
+        raise ValueError(f"{values.show(value)} is not good or any", f"write a list for flags by name: [{value}]")
+    return tuple(value) if isinstance(value, list) else value
 
 
-Positive = Annotated[float, Field(gt=0), BeforeValidator(values.number)]
-Side = Annotated[float, Field(gt=0, le=LONGEST_SIDE), BeforeValidator(values.number)]
-Latitude = Annotated[float, Field(ge=-90, le=90), BeforeValidator(values.number)]
-Longitude = Annotated[float, Field(ge=-180, le=360), BeforeValidator(values.number), AfterValidator(_east_of_date_line)]
-NaturalNumber = Annotated[int, Field(ge=0), BeforeValidator(values.whole)]
-PositiveInteger = Annotated[int, Field(ge=1), BeforeValidator(values.whole)]
-UtcTime = Annotated[
-    datetime,
-    BeforeValidator(values.utc_time),
-    WithJsonSchema({"type": "string", "pattern": values.TIME_PATTERN}),
-]
-Location = Annotated[str, BeforeValidator(values.location), Field(min_length=1)]
-ArchiveTemplate = Annotated[str, BeforeValidator(values.archive_template), Field(min_length=1)]
-CollectionName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]+$")]
-
-
-def _given(value: Any) -> Any:
-    if value is None:
-        raise ValueError("has no value")
-    return value
-
-
-#: On optional keys: they may be left out, but a key that is there has a value.
-Given = BeforeValidator(_given)
-
-
-class Section(BaseModel):
-    """A mapping whose keys are all known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
-
-
-def _one_or_list(schema: dict[str, Any]) -> None:
-    several = {key: schema.pop(key) for key in ("type", "items")}
-    schema["anyOf"] = [several["items"], several | {"minItems": 1}]
-
-
-class TimeSpan(Section):
-    """A start with an end or a length in days, or several of these as ``intervals``."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": ["t_start", "t_end"], "properties": {"N_days": False, "intervals": False}},
-                {"required": ["t_start", "N_days"], "properties": {"t_end": False, "intervals": False}},
-                {
-                    "required": ["intervals"],
-                    "properties": {"t_start": False, "t_end": False, "N_days": False},
-                },
-            ]
-        }
-    )
-
-    t_start: Annotated[UtcTime | None, Given] = Field(
-        default=None,
-        description="First moment at which a scan may start, UTC; a date alone is its midnight.",
-        examples=["2020-02-02T14:00"],
-    )
-    t_end: Annotated[UtcTime | None, Given] = Field(
-        default=None,
-        description="Last moment at which a scan may start, UTC, included; a date alone is its midnight.",
-        examples=["2020-02-02T14:30"],
-    )
-    N_days: Annotated[Positive | None, Given] = Field(
-        default=None,
-        description="Length of the span in days, instead of t_end; fractions are allowed.",
-        examples=[0.5],
-    )
-    intervals: Annotated[tuple[TimeSpan, ...] | None, BeforeValidator(_as_list), Given] = Field(
-        default=None,
-        description="Several spans, each like the keys beside this one; where they overlap, they are one.",
-        examples=[[{"t_start": "2018-10-01", "t_end": "2019-03-01"}]],
-        json_schema_extra=_one_or_list,
-    )
-
-    @field_validator("t_end")
-    @classmethod
-    def _not_before_start(cls, t_end: datetime, info: ValidationInfo) -> datetime:
-        t_start = info.data.get("t_start")
-        if t_start is not None and t_end < t_start:
-            raise ValueError(
-                f"{t_end.isoformat()} is before t_start {t_start.isoformat()}",
-                "give a later time, or swap the two",
-            )
-        return t_end
-
-    @field_validator("N_days")
-    @classmethod
-    def _instead_of_end(cls, days: float, info: ValidationInfo) -> float:
-        if info.data.get("t_end") is not None:
-            raise ValueError(f"{values.show(days)} is given beside t_end", "keep one of t_end and N_days")
-        if info.data.get("t_start") is not None:
-            try:
-                info.data["t_start"] + timedelta(days=days)
-            except OverflowError as error:
-                raise ValueError(f"{values.show(days)} days after t_start is beyond the year 9999") from error
-        return days
-
-    @field_validator("intervals")
-    @classmethod
-    def _instead_of_span(cls, spans: tuple[TimeSpan, ...], info: ValidationInfo) -> tuple[TimeSpan, ...]:
-        if not spans:
-            raise ValueError("[] is an empty list")
-        beside = [key for key in ("t_start", "t_end", "N_days") if info.data.get(key) is not None]
-        if beside:
-            raise ValueError(
-                f"{len(spans)} given beside {', '.join(beside)}",
-                "make that span one of the intervals, or leave the intervals out",
-            )
-        return spans
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.intervals is None and self.t_start is None:
-            raise ValueError("has no start", "give t_start with t_end or N_days, or give intervals")
-        if self.intervals is None and self.t_end is None and self.N_days is None:
-            raise ValueError(
-                f"has t_start {values.show(self.t_start)} but no end", "add t_end: <time> or N_days: <days>"
-            )
-        return self
-
-    def spans(self) -> tuple[Interval, ...]:
-        """All spans in time order; those that overlap or touch are merged, so that none is double."""
-        merged: list[Interval] = []
-        for span in sorted(self._written(), key=lambda span: span.start):
-            if merged and span.start <= merged[-1].end:
-                merged[-1] = Interval(merged[-1].start, max(merged[-1].end, span.end))
-            else:
-                merged.append(span)
-        return tuple(merged)
-
-    def _written(self) -> Iterator[Interval]:
-        for span in self.intervals or ():
-            yield from span._written()
-        if self.t_start is not None:
-            yield Interval(self.t_start, self.t_end or self.t_start + timedelta(days=self.N_days or 0))
-
-
-class Filters(Section):
-    """Which scenes within the time spans are used."""
-
-    N_hours_from_zenith: Annotated[Positive | None, Given] = Field(
-        default=None,
-        description=(
-            "Keep scenes that start less than this many hours from local solar noon at the domain's central longitude."
-        ),
-        examples=[4.0],
-    )
-
-
-class Time(TimeSpan):
-    """When: one span or several, and filters on the scenes in them."""
-
-    filters: Filters = Field(
-        default_factory=Filters,
-        description="Conditions that scenes within the spans must meet.",
-        examples=[{"N_hours_from_zenith": 4.0}],
-    )
-
-
-class Domain(Section):
-    """Where: a rectangle on the equal-area plane that touches the earth at its centre."""
-
-    central_latitude: Latitude = Field(description="Latitude of the centre, degrees north.", examples=[13.3])
-    central_longitude: Longitude = Field(
-        description="Longitude of the centre, degrees east, negative in the west; 180 to 360 is fine too.",
-        examples=[-57.72],
-    )
-    l_zonal: Side = Field(description="Length from west to east, metres.", examples=[200e3])
-    l_meridional: Side = Field(description="Length from south to north, metres.", examples=[200e3])
-    kind: Literal["rect"] = Field(default="rect", description="Kind of domain.", examples=["rect"])
-
-
-def _as_collections(value: Any) -> Any:
-    return value if isinstance(value, dict) else {"train": values.whole(value)}
-
-
-def _number_or_collections(schema: dict[str, Any]) -> None:
-    schema.pop("type")
-    named = schema.pop("patternProperties")
-    (count,) = named.values()
-    schema["anyOf"] = [
-        count,
-        {"type": "object", "minProperties": 1, "patternProperties": named, "additionalProperties": False},
-    ]
-
-
-class Triplets(Section):
-    """Triplets of tiles: an anchor, a neighbor close to it and a distant tile of another scene."""
-
-    N_triplets: Annotated[dict[CollectionName, NaturalNumber], BeforeValidator(_as_collections)] = Field(
-        description="How many triplets in each collection; a number alone is for the collection train.",
-        examples=[{"train": 10, "study": 2}],
-        json_schema_extra=_number_or_collections,
-    )
-    tile_N: PositiveInteger = Field(  # noqa: N815  # the file's own spelling
-        default=256, description="Side of a tile in cells of the resolution.", examples=[256]
-    )
-    scene_collections_splitting: Literal["random_by_relative_sample_size"] = Field(
-        default="random_by_relative_sample_size",
-        description="How scenes are shared out to the collections.",
-        examples=["random_by_relative_sample_size"],
-    )
-    neigh_dist_scaling: Positive = Field(
-        default=1.0,
-        description="Distance between the centres of anchor and neighbor, in sides of a tile.",
-        examples=[1.0],
-    )
-
-    @field_validator("N_triplets")
-    @classmethod
-    def _some(cls, counts: dict[str, int]) -> dict[str, int]:
-        if sum(counts.values()) == 0:
-            raise ValueError(f"{values.show(counts)} asks for no triplet", "ask for one or more in a collection")
-        if len({name.casefold() for name in counts}) < len(counts):
-            raise ValueError(
-                f"{values.show(counts)} names collections that differ in capitals only",
-                "name them apart: on some systems their folders are one",
-            )
-        return counts
-
-
-class Sampling(Section):
-    """How the domain and its tiles are sampled."""
-
-    resolution: Positive = Field(description="Side of a cell, metres.", examples=[1000.0])
-    method: Literal["bilinear", "nearest"] = Field(
-        default="bilinear",
-        description="Interpolation of pixels; with bilinear, cells coarser than the pixels are averages.",
-        examples=["bilinear"],
-    )
-    seed: NaturalNumber = Field(
-        default=0, description="Seed of all random draws; another seed gives other tiles.", examples=[0]
-    )
-    triplets: Annotated[Triplets | None, Given] = Field(
-        default=None,
-        description="Triplets of tiles to cut, if any.",
-        examples=[{"N_triplets": {"train": 10, "study": 2}, "tile_N": 256}],
-    )
+def _as_quality(value: Any) -> Any:
+    return {"flags": value} if isinstance(value, (str, list)) else value
 
 
 class ProductOptions(Section):
@@ -293,6 +85,23 @@ class ProductOptions(Section):
         strict=True,
         description="Take out the light that air molecules scatter; needs pyspectral's tables.",
         examples=[True],
+    )
+
+
+class Quality(Section):
+    """Which pixels and which scenes are good enough."""
+
+    flags: Annotated[
+        Literal["good", "any"] | Annotated[tuple[FlagName, ...], Field(min_length=1)], BeforeValidator(_as_flags)
+    ] = Field(
+        default="good",
+        description="Pixels that are kept, by their data quality flag: good, any, or a list of the flags' names.",
+        examples=["good", ["good_pixel_qf", "conditionally_usable_pixel_qf"]],
+    )
+    min_valid_share: Annotated[float, Field(ge=0, le=1), BeforeValidator(values.number)] = Field(
+        default=0.0,
+        description="Scenes of which a smaller share of the domain has values are dropped, 0 to 1.",
+        examples=[0.9],
     )
 
 
@@ -326,10 +135,12 @@ def _agreed(value: Any) -> Any:
     return value
 
 
-def _known_product(product: Any) -> str:
+def _known_product(product: Any, info: ValidationInfo) -> str:
     if not isinstance(product, str):
         raise ValueError(f"{values.show(product)} is not text")
-    parse_product(product)
+    if product != USER_FUNCTION:
+        # An unknown source is an error of its own; GOES then stands for it.
+        parse_product(info.data.get("source", "goes16"), product)
     return product
 
 
@@ -337,27 +148,91 @@ Product = Annotated[
     str,
     BeforeValidator(_known_product),
     BeforeValidator(_agreed),
-    WithJsonSchema({"type": "string", "pattern": PRODUCT_PATTERN}),
+    WithJsonSchema({"type": "string"}),
 ]
 
 
-def _with_synonyms(schema: dict[str, Any]) -> None:
+def _known_source(source: Any) -> Any:
+    if isinstance(source, str) and source in UNSUPPORTED_SOURCES:
+        raise ValueError(f"{values.show(source)} is not supported yet", f"supported: {', '.join(get_args(SourceName))}")
+    return source
+
+
+def _as_input(value: Any) -> dict[str, str | None]:
+    """Names of fields, with the units that a mapping says they have."""
+    given = value if isinstance(value, dict) else dict.fromkeys(value if isinstance(value, list) else [value])
+    if not given:
+        raise ValueError(f"{values.show(value)} names no field")
+    if isinstance(value, list) and len(given) < len(value):
+        raise ValueError(f"{values.show(value)} names a field more than once", "name each field once")
+    for name, units in given.items():
+        if isinstance(name, bool) or not isinstance(name, (int, str)) or not isinstance(units, (str, NoneType)):
+            raise ValueError(
+                f"{values.show(value)} is neither a list of fields nor a mapping of fields to their units",
+                "write for example `input: [bt_11, bt_14]` or `input: {bt_11: K, bt_14: K}`",
+            )
+    return {str(name): units for name, units in given.items()}
+
+
+def _list_or_units(schema: dict[str, Any]) -> None:
+    name = {"type": ["string", "integer"]}
+    for key in [key for key in schema if key not in ("description", "examples", "title")]:
+        schema.pop(key)
+    schema["anyOf"] = [
+        name,
+        {"type": "array", "items": name, "minItems": 1},
+        {"type": "object", "additionalProperties": {"type": ["string", "null"]}, "minProperties": 1},
+    ]
+
+
+def _flags_or_section(schema: dict[str, Any]) -> None:
+    reference = {key: schema.pop(key) for key in ("$ref", "allOf") if key in schema}
+    flags = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    schema["anyOf"] = [reference, {"enum": ["good", "any"]}, flags]
+
+
+def _nullable(schema: dict[str, Any]) -> None:
+    schema["type"] = ["string", "null"]
+
+
+def _as_yaml(examples: list[Any] | None) -> str:
+    return json.dumps((examples or [""])[0]).replace('"', "")
+
+
+def _schema_of_meta(schema: dict[str, Any]) -> None:
+    properties = schema["properties"]
     for synonym, key in SYNONYMS.items():
-        schema["properties"][synonym] = schema["properties"][key] | {
+        properties[synonym] = properties[key] | {
             "title": synonym.title(),
             "description": f"Synonym of {key}; if both are given, they must be equal.",
         }
         schema["required"].remove(key)
         schema["anyOf"] = [{"required": [key]}, {"required": [synonym]}]
+    schema["allOf"] = [
+        _of_source(GOES_SOURCES, GOES_PATTERN, {"required": ["time", "domain"]}),
+        _of_source(CERES_SOURCES, CERES_PATTERN, {"required": ["time", "domain"]}),
+        _of_source(MODELS, MODEL_PATTERN, {}),
+    ]
+
+
+def _of_source(sources: Sequence[str], products: str, then: dict[str, Any]) -> dict[str, Any]:
+    """What holds for the keys of some sources."""
+    product = {"pattern": f"^({products}|{USER_FUNCTION})$"}
+    names = dict.fromkeys(("product", *(name for name, key in SYNONYMS.items() if key == "product")), product)
+    if_ = {"properties": {"source": {"enum": list(sources)}}, "required": ["source"]}
+    strangers = [key for key, (owners, _) in KEYS_OF_SOURCES.items() if sources is not owners]
+    return {"if": if_, "then": then | {"properties": names | dict.fromkeys(strangers, False)}}
 
 
 class Meta(Section):
     """A dataset: what to fetch, when, where, and how to sample it."""
 
-    model_config = ConfigDict(json_schema_extra=_with_synonyms)
+    model_config = ConfigDict(json_schema_extra=_schema_of_meta)
 
-    source: Literal["goes16", "goes17", "goes18", "goes19"] = Field(
-        description="Satellite that took the images.", examples=["goes16"]
+    source: Annotated[SourceName, BeforeValidator(_known_source)] = Field(
+        description="Where the data come from: a satellite, the satellite in service (goes_east, goes_west), "
+        "files of a model (LES) or CERES.",
+        examples=["goes16"],
     )
     product: Product = Field(description="What is made of the source's data.", examples=["truecolor_rgb"])
     sector: Literal["F", "C", "M1", "M2"] = Field(
@@ -373,8 +248,38 @@ class Meta(Section):
         ),
         examples=["s3://noaa-{satellite}"],
     )
-    time: Time = Field(description="When.", examples=[{"t_start": "2020-02-02T14:00", "t_end": "2020-02-02T14:30"}])
-    domain: Domain = Field(
+    input: Annotated[dict[str, str | None] | None, BeforeValidator(_as_input), Given] = Field(
+        default=None,
+        description="Fields that a user function gets: a list, or a mapping of fields to the units they must have.",
+        examples=[["bt_11", "bt_14", "bt_15"]],
+        json_schema_extra=_list_or_units,
+    )
+    files: Annotated[str | None, Field(strict=True, min_length=1), Given] = Field(
+        default=None,
+        description="LES: which files in source_data/LES or its folder source_files (default *.nc).",
+        examples=["run1_*.nc"],
+    )
+    coordinates: Annotated[CoordinateNames | None, Given] = Field(
+        default=None,
+        description="LES: where the files hold time and place, if that cannot be seen from themselves.",
+        examples=[{"time": "t"}],
+    )
+    level: Annotated[float | None, BeforeValidator(values.number), Given] = Field(
+        default=None,
+        description="LES: the level to take of fields that have several.",
+        examples=[500.0],
+    )
+    quality: Annotated[Quality, BeforeValidator(_as_quality)] = Field(
+        default_factory=Quality,
+        description="Which pixels and scenes are good enough; a word or a list is that of flags.",
+        examples=["good"],
+        json_schema_extra=_flags_or_section,
+    )
+    time: Annotated[Time | None, Given] = Field(
+        default=None, description="When.", examples=[{"t_start": "2020-02-02T14:00", "t_end": "2020-02-02T14:30"}]
+    )
+    domain: Annotated[Domain | None, Given] = Field(
+        default=None,
         description="Where.",
         examples=[{"central_latitude": 13.3, "central_longitude": -57.72, "l_zonal": 200e3, "l_meridional": 200e3}],
     )
@@ -383,6 +288,22 @@ class Meta(Section):
         default_factory=ProductOptions,
         description="Choices within the product.",
         examples=[{"rayleigh_correction": True}],
+    )
+    image_function: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", strict=True)] = Field(
+        default="default",
+        description="Who draws the pictures: default, null for no pictures, or a function in user_functions.py.",
+        examples=["default"],
+        json_schema_extra=_nullable,
+    )
+    image: ImageOptions = Field(
+        default_factory=ImageOptions,
+        description="How pictures of fields are drawn.",
+        examples=[{"vmin": 200.0, "vmax": 300.0}],
+    )
+    trajectories: Annotated[Trajectories | None, Given] = Field(
+        default=None,
+        description="Points that move, which domain, time and tiles can follow.",
+        examples=[{"filepath": "trajectories.nc"}],
     )
     storage: Storage = Field(
         default_factory=Storage,
@@ -404,9 +325,88 @@ class Meta(Section):
         return given
 
     @model_validator(mode="after")
+    def _keys_of_source(self) -> Self:
+        for key, (sources, whose) in KEYS_OF_SOURCES.items():
+            if key in self.model_fields_set and self.source not in sources:
+                raise ValueError(f"{key}: is for {whose}, and this is {self.source}", "leave it out")
+        for key, product in KEYS_OF_PRODUCTS.items():
+            if key in self.model_fields_set and self.product != product:
+                raise ValueError(f"{key}: is for product: {product}, and this is {self.product}", "leave it out")
+        if "flags" in self.quality.model_fields_set and self.source not in GOES_SOURCES:
+            raise ValueError(f"quality.flags: is for GOES, and this is {self.source}", "leave it out")
+        for key in ("time", "domain"):
+            if getattr(self, key) is None and self.source not in MODELS:
+                field = type(self).model_fields[key]
+                raise ValueError(f"{key}: is missing", f"write for example `{key}: {_as_yaml(field.examples)}`")
+        return self
+
+    @model_validator(mode="after")
+    def _user_function_has_input(self) -> Self:
+        if self.product != USER_FUNCTION:
+            return self
+        if self.input is None:
+            raise ValueError("input: is missing", "name the fields that the function gets: `input: [bt_11, bt_14]`")
+        try:
+            parse_product(self.source, USER_FUNCTION, tuple(self.input))
+        except ValueError as error:
+            raise ValueError(f"input: {error.args[0]}", *error.args[1:]) from error
+        return self
+
+    @model_validator(mode="after")
+    def _sector_has_product(self) -> Self:
+        product = parse_product(self.source, self.product, tuple(self.input or ()))
+        if isinstance(product, Level2) and self.sector[0] not in product.product.sectors:
+            raise ValueError(
+                f"sector: {self.sector} has no {product.product.name}",
+                f"it is made for {', '.join(product.product.sectors)}",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _trajectories_are_there(self) -> Self:
+        users = {
+            "time.source": self.time is not None and self.time.source is not None,
+            "time.filters.using_trajectory_sampling": self.time is not None
+            and self.time.filters.using_trajectory_sampling,
+            "domain.kind": self.domain is not None and self.domain.kind == "spanning_trajectories",
+        }
+        asking = [key for key, asks in users.items() if asks]
+        if asking and self.trajectories is None:
+            raise ValueError(
+                f"trajectories: is missing, and {asking[0]} asks for trajectories",
+                "add `trajectories: {filepath: trajectories.nc}`",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _image_fits(self) -> Self:
+        product = parse_product(self.source, self.product, tuple(self.input or ()))
+        bands = n_bands(product)
+        if self.image.model_fields_set and (has_colours(product) or self.image_function != "default"):
+            drawn_by = self.product if has_colours(product) else f"image_function {values.show(self.image_function)}"
+            raise ValueError(
+                f"image: has no effect, since pictures are drawn by {drawn_by} and not from a scale of values",
+                "leave it out",
+            )
+        for key in ("vmin", "vmax"):
+            given = getattr(self.image, key)
+            if bands is not None and given is not None and len(given) not in (1, bands):
+                raise ValueError(
+                    f"image.{key}: has {len(given)} values, and the product {bands} band{'s' if bands > 1 else ''}",
+                    "give one for each band, or one for all",
+                )
+        if self.image.cmap is not None and bands not in (1, None):
+            raise ValueError(
+                f"image.cmap: is for products of one band, and {self.product} has {bands}",
+                "leave it out: the first three bands are shown as red, green and blue",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
         resolution, triplets = self.sampling.resolution, self.sampling.triplets
-        shortest = min(self.domain.l_zonal, self.domain.l_meridional)
+        domain = self.domain
+        shortest = min(domain.l_zonal or math.inf, domain.l_meridional or math.inf) if domain else math.inf
         if resolution > shortest:
             raise ValueError(
                 f"sampling.resolution: {resolution:.12g} is longer than the domain's shortest side {shortest:.12g}",

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from convml_data.meta.models import SYNONYMS, Meta, Section
+from convml_data.meta.fields import Section
+from convml_data.meta.models import SYNONYMS, Meta
 from convml_data.meta.values import show
 
 _BOUNDS = {
@@ -167,7 +168,10 @@ def _find(document: Any, location: Sequence[int | str]) -> tuple[str, Any]:
                 path, here = f"{path}[{step}]", here[step]
         elif isinstance(here, dict):
             key = step
-            if here is document and step not in here and synonyms.get(step) in here:
-                key = synonyms[step]
+            synonym = synonyms.get(step) if here is document else None
+            if step not in here and synonym is not None and synonym in here:
+                key = synonym
+            elif step not in here and f"{step}s" in here:  # the plural of a filter
+                key = f"{step}s"
             path, here = f"{path}.{key}" if path else key, here.get(key)
     return path, here

@@ -1,20 +1,29 @@
 """What can be made of a source's data: the grammar of ``product``.
 
 ========================================  ==================================================
-``truecolor_rgb``                         channels 1, 2 and 3 in natural colours
 ``singlechannel__<field>``                one field
 ``multichannel__<field>__<field>__…``     several fields on the finest grid among theirs
+``user_function``                         what a function of the user makes of some fields
+``truecolor_rgb``                         GOES: channels 1, 2 and 3 in natural colours
+``composite__<name>``                     GOES: a composite of satpy's
+``ACHA``, ``CMIP__13``, …                 GOES: a level 2 product, see :mod:`.level2`
+``goes16n__<variable>``, …                CERES: a variable, see :mod:`..sources.ceres.products`
 ========================================  ==================================================
 
 A field of GOES is a channel number (spectral radiance), ``bt_<n>`` (brightness temperature, channels
-7 to 16) or ``refl_<n>`` (reflectance factor, channels 1 to 6).
+7 to 16) or ``refl_<n>`` (reflectance factor, channels 1 to 6); one of a model is a variable's name.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from convml_data.meta.level2 import LEVEL2_PATTERN, Level2, is_level2, parse_level2
+from convml_data.sources.ceres.products import CERES_PATTERN as _CERES_PATTERN
+from convml_data.sources.ceres.products import CeresField, parse_ceres
 
 Quantity = Literal["radiance", "bt", "refl"]
 
@@ -28,10 +37,24 @@ _FIELD = re.compile(r"(?:(?P<quantity>bt|refl)_)?(?P<channel>0|[1-9]\d*)")
 
 _ANY_FIELD = r"(refl_[1-6]|bt_([7-9]|1[0-6])|[1-9]|1[0-6])"
 
-#: All products, for what cannot call :func:`parse_product`; it does not see fields named twice.
-PRODUCT_PATTERN = rf"^(truecolor_rgb|singlechannel__{_ANY_FIELD}|multichannel(__{_ANY_FIELD})+)$"
+USER_FUNCTION = "user_function"
 
-_FORMS = "truecolor_rgb, singlechannel__<n> or multichannel__<n>__<n>…, with bt_<n> or refl_<n> in place of <n>"
+_COMPOSITE = re.compile(r"composite__(?P<name>[A-Za-z0-9]\w*)", re.ASCII)
+_MODEL_FIELD = r"[A-Za-z]([A-Za-z0-9_.-]*)"
+
+#: All products of GOES, for what cannot call :func:`parse_goes`; it does not see fields named twice.
+GOES_PATTERN = (
+    rf"(truecolor_rgb|singlechannel__{_ANY_FIELD}|multichannel(__{_ANY_FIELD})+|{LEVEL2_PATTERN}"
+    r"|composite__[A-Za-z0-9][A-Za-z0-9_]*)"
+)
+#: Likewise those of models, and of CERES.
+MODEL_PATTERN = rf"(single|multi)channel__{_MODEL_FIELD}"
+CERES_PATTERN = _CERES_PATTERN.strip("^$")
+
+_FORMS = (
+    "truecolor_rgb, singlechannel__<n> or multichannel__<n>__<n>…, with bt_<n> or refl_<n> in place of <n>, "
+    "composite__<name>, or a level 2 product such as ACHA"
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +98,106 @@ class Channels:
         return tuple(dict.fromkeys(field.channel for field in self.fields))
 
 
-def parse_product(product: str) -> Truecolor | Channels:
+@dataclass(frozen=True)
+class Composite:
+    """A composite that satpy makes of channels; which it needs only satpy knows."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ModelFields:
+    """Variables of a model's files, ``stacked`` in one array or one alone."""
+
+    names: tuple[str, ...]
+    stacked: bool
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """What a function of the user makes of fields, which are products of the source themselves."""
+
+    inputs: tuple[Channels | ModelFields | CeresField, ...]
+
+
+GoesProduct = Truecolor | Channels | Composite | Level2
+Product = GoesProduct | ModelFields | CeresField | UserFunction
+
+
+def parse_product(source: str, product: str, inputs: Sequence[str] = ()) -> Product:
+    """Read a product of any source.
+
+    Parameters
+    ----------
+    source
+        As ``meta.yaml`` names it.
+    product
+        Likewise.
+    inputs
+        The fields that ``user_function`` gets.
+
+    Raises
+    ------
+    ValueError
+        There is no such product: what is wrong, and a remedy.
+    """
+    if product == USER_FUNCTION:
+        return UserFunction(tuple(_input_of(source, name) for name in inputs))
+    if source == "LES":
+        return _parse_model(product)
+    return parse_ceres(product) if source.startswith("ceres") else parse_goes(product)
+
+
+def n_bands(product: Product) -> int | None:
+    """How many fields lie in the product's array, None where only reading it tells."""
+    match product:
+        case Truecolor():
+            return 3
+        case Channels(fields=fields):
+            return len(fields)
+        case ModelFields(names=names):
+            return len(names)
+        case Level2() | CeresField():
+            return 1
+        case _:
+            return None
+
+
+def has_colours(product: Product) -> bool:
+    """Whether the product itself says how it looks, so that no scale of values is needed to draw it."""
+    return isinstance(product, (Truecolor, Composite))
+
+
+def _input_of(source: str, name: str) -> Channels | ModelFields | CeresField:
+    product = name if source.startswith("ceres") else f"singlechannel__{name}"
+    try:
+        parsed = parse_product(source, product)
+    except ValueError as error:
+        raise ValueError(error.args[0].replace(repr(product), repr(name)), *error.args[1:]) from error
+    assert isinstance(parsed, (Channels, ModelFields, CeresField))
+    return parsed
+
+
+def _parse_model(product: str) -> ModelFields:
+    kind, _, rest = product.partition("__")
+    if kind not in ("singlechannel", "multichannel"):
+        raise ValueError(
+            f"{product!r} is no product of a model",
+            "use singlechannel__<variable> or multichannel__<variable>__<variable>…",
+        )
+    names = tuple(rest.split("__")) if kind == "multichannel" else (rest,)
+    wrong = [name for name in names if re.fullmatch(_MODEL_FIELD, name) is None]
+    if wrong:
+        raise ValueError(
+            f"{product!r} holds {wrong[0]!r}, which is no name of a variable",
+            "write the variables' names as in the files, separated by two underscores",
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"{product!r} names a variable more than once", "name each variable once")
+    return ModelFields(names, stacked=kind == "multichannel")
+
+
+def parse_goes(product: str) -> GoesProduct:
     """Read a product of GOES.
 
     Raises
@@ -85,8 +207,13 @@ def parse_product(product: str) -> Truecolor | Channels:
     """
     if product == "truecolor_rgb":
         return Truecolor()
+    composite = _COMPOSITE.fullmatch(product)
+    if composite is not None:
+        return Composite(composite["name"])
     kind, *parts = product.split("__")
     if kind not in ("singlechannel", "multichannel"):
+        if is_level2(product):
+            return parse_level2(product)
         raise ValueError(f"{product!r} is no product of GOES", f"use {_FORMS}")
     if not parts:
         raise ValueError(f"{product!r} names no channel", f"write for example {kind}__13")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from string import Formatter
 from typing import Any
 
@@ -87,6 +87,28 @@ def utc_time(value: Any) -> datetime:
         return result.astimezone(UTC).replace(tzinfo=None)
     except OverflowError as error:
         raise ValueError(f"{show(value)} is not a time ({error})", remedy) from error
+
+
+_DURATION = re.compile(
+    r"P(?:(?P<weeks>\d+(?:\.\d+)?)W|(?:(?P<days>\d+(?:\.\d+)?)D)?"
+    r"(?:T(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?)"
+)
+
+
+def duration(value: Any) -> timedelta:
+    """A length of time above zero in ISO 8601, of weeks or of days, hours, minutes and seconds."""
+    remedy = "write it in ISO 8601, for example PT30M, PT60S or P1D"
+    match = _DURATION.fullmatch(value.strip().upper()) if isinstance(value, str) else None
+    parts = {} if match is None else {name: float(part) for name, part in match.groupdict().items() if part}
+    if not parts:
+        raise ValueError(f"{show(value)} is not a duration", remedy)
+    try:
+        result = timedelta(**parts)
+    except OverflowError as error:
+        raise ValueError(f"{show(value)} is too long", remedy) from error
+    if not result:
+        raise ValueError(f"{show(value)} is no time at all", remedy)
+    return result
 
 
 def location(value: Any) -> str:

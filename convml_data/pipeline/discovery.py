@@ -1,28 +1,60 @@
-"""Stage ``scene_ids``: what the archive holds and which of it are scenes."""
+"""Stage ``scene_ids``: what the archive holds, which of it are scenes, and where the domain lies."""
 
 from __future__ import annotations
 
-from convml_data.errors import StoreError
-from convml_data.scenes.discover import find_scenes
-from convml_data.scenes.ledger import Ledger
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from convml_data.errors import PlanError, StoreError
+from convml_data.geometry.local import Domain, LocalDomain
+from convml_data.meta.dataset import Dataset
+from convml_data.meta.load import META_NAME
+from convml_data.pipeline.made_from import scene_fingerprint
+from convml_data.scenes.discover import choose_scenes
+from convml_data.scenes.filters import SceneFilter
+from convml_data.scenes.ledger import Coverage, Ledger, Scan
 from convml_data.sources import source_of
+from convml_data.sources.base import Interval, Source
 from convml_data.store.dataset import DatasetStore
+from convml_data.trajectories import Trajectories, read_trajectories
 
 
 def make_ledger(store: DatasetStore) -> Ledger:
-    """List the archive and keep the ledger of every scan seen."""
+    """List the archive and keep the ledger of every scan seen, and the domain where it had to be found out.
+
+    What an earlier ledger knows of the coverage of scenes is taken over where they are cropped
+    from the same files in the same way.
+    """
     dataset, meta = store.dataset, store.dataset.meta
-    ledger = find_scenes(
-        source_of(dataset),
+    trajectories = read_trajectories(dataset.trajectories_file) if dataset.trajectories_file else None
+    spans = _spans(dataset, trajectories)
+    source = source_of(dataset)
+    scans = source.find(spans)
+    if dataset.domain_kind != "rect":
+        store = store.located(_find_domain(dataset, source, scans, spans, trajectories))
+        dataset = store.dataset
+    samples = meta.time is not None and meta.time.filters.using_trajectory_sampling
+    rows = choose_scenes(
+        scans,
         source_name=meta.source,
-        product=meta.product,
-        spans=meta.time.spans(),
-        max_hours_from_zenith=meta.time.filters.N_hours_from_zenith,
-        longitude=dataset.domain.central_longitude,
-        fingerprint=dataset.fingerprint("scene_ids"),
+        spans=spans,
+        filters=_scene_filter(dataset),
+        nearest_times=_times(trajectories) if samples and trajectories else None,
     )
+    ledger = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), rows)
+    if store.files.exists(store.layout.ledger):
+        ledger = ledger.covered(_known_coverages(store, ledger), meta.quality.min_valid_share)
     store.write_ledger(ledger)
     return ledger
+
+
+def note_coverage(store: DatasetStore, coverages: Mapping[str, Coverage]) -> Ledger:
+    """Keep in the ledger what was found out of the coverage of scenes, by scene ID."""
+    ledger = store.read_ledger()
+    noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share)
+    if noted != ledger:
+        store.write_ledger(noted)
+    return noted
 
 
 def ledger_is_current(store: DatasetStore) -> bool:
@@ -43,5 +75,78 @@ def current_ledger(store: DatasetStore) -> Ledger:
 
 
 def _is_current(store: DatasetStore, ledger: Ledger) -> bool:
+    if not store.dataset.is_located:
+        return False
     settings = store.dataset.fingerprint("scene_ids")
     return ledger.fingerprint == settings and ledger.archive == source_of(store.dataset).archive
+
+
+def _spans(dataset: Dataset, trajectories: Trajectories | None) -> tuple[Interval, ...] | None:
+    time = dataset.meta.time
+    if time is None:
+        return None
+    if time.source == "trajectories" and trajectories is not None:
+        return (trajectories.span,)
+    return time.spans() or None
+
+
+def _times(trajectories: Trajectories) -> list[datetime]:
+    return [time.astype(datetime) for time in trajectories.times]
+
+
+def _scene_filter(dataset: Dataset) -> SceneFilter:
+    if dataset.meta.time is None:
+        return SceneFilter()
+    filters = dataset.meta.time.filters
+    hours = filters.N_hours_from_zenith
+    longitude = dataset.domain.central_longitude if isinstance(dataset.domain, LocalDomain) else None
+    if hours is not None and longitude is None:
+        raise PlanError(
+            "solar noon is wanted, and the source's domain has no place on the earth",
+            where=f"{dataset.directory / META_NAME}: time.filters.N_hours_from_zenith",
+            remedy="Leave the filter out, or use source files with longitude and latitude",
+        )
+    return SceneFilter(filters.time_parts, hours, longitude)
+
+
+def _find_domain(
+    dataset: Dataset,
+    source: Source,
+    scans: Sequence[Scan],
+    spans: Sequence[Interval] | None,
+    trajectories: Trajectories | None,
+) -> Domain:
+    """The domain that follows from the trajectories, or from the source's first scan that can be a scene."""
+    given = dataset.meta.domain
+    if dataset.domain_kind == "spanning_trajectories" and given is not None and trajectories is not None:
+        return trajectories.domain(DEFAULT_PADDING if given.padding is None else given.padding)
+    usable = [
+        scan
+        for scan in sorted(scans, key=lambda scan: scan.start)
+        if scan.reason is None and (spans is None or any(scan.start in span for span in spans))
+    ]
+    if not usable:
+        reasons = "; ".join(sorted({scan.reason for scan in scans if scan.reason is not None}))
+        raise PlanError(
+            f"the domain is to be the source's own, and {source.archive} holds no scan in the time span to take it from"
+            + (f": {reasons}" if reasons else ""),
+            where=f"{dataset.directory / META_NAME}: domain",
+            remedy="Correct `time` or `archive`, or write a domain of kind rect",
+        )
+    return source.whole_domain(usable[0])
+
+
+def _known_coverages(store: DatasetStore, ledger: Ledger) -> dict[str, Coverage]:
+    try:
+        known = {row.scene_id: row.coverage for row in store.read_ledger().rows if row.coverage is not None}
+    except StoreError:  # of another format
+        return {}
+    return {
+        row.scene_id: known[row.scene_id]
+        for row in ledger.rows
+        if row.scene_id in known and known[row.scene_id].made_from == scene_fingerprint(store.dataset, "cropped", row)
+    }
+
+
+#: Sides of a domain around trajectories over their extent.
+DEFAULT_PADDING = 1.2

@@ -11,6 +11,7 @@ from PIL import Image
 
 from convml_data.errors import StoreError
 from convml_data.fingerprints import fingerprint
+from convml_data.images.picture import STYLE_KEY
 from convml_data.meta.dataset import Dataset
 from convml_data.scenes.ledger import LedgerRow
 from convml_data.store.dataset import DatasetStore
@@ -24,12 +25,12 @@ SCENE_STAGES: tuple[SceneStage, ...] = ("cropped", "regridded")
 
 
 def scene_fingerprint(dataset: Dataset, stage: str, row: LedgerRow) -> str:
-    """What a scene's files of a stage are made from: settings, and the source files by name and size.
+    """What a scene's files of a stage are made from: settings, and the source files by name, size and version.
 
     Names of archive files hold the time of their processing, so a reprocessed scene is made anew,
     and one from a mirror of the archive is not.
     """
-    files = sorted([file.url.rpartition("/")[2], file.size] for file in row.scan.files.values())
+    files = sorted([file.url.rpartition("/")[2], file.size, file.version or ""] for file in row.scan.files.values())
     return fingerprint([dataset.fingerprint(stage), files])
 
 
@@ -55,15 +56,15 @@ def tile_fingerprint(dataset: Dataset, row: LedgerRow, tile: TileSpec) -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile on disk: the attributes of its data, its picture, and whether it was there already."""
+    """A tile: the attributes of its data, its picture if it has one, and whether it was there already."""
 
     attributes: Mapping[str, Any]
-    picture: Image.Image
+    picture: Image.Image | None
     kept: bool
 
 
-def complete_tile(store: DatasetStore, tile: TileSpec, expected: str) -> Tile | None:
-    """A tile on disk, None unless all of its files are whole and of the expected fingerprint.
+def complete_tile(store: DatasetStore, tile: TileSpec, expected: str, style: str) -> Tile | None:
+    """A tile on disk, None unless all of its files are whole, of the expected fingerprint and style.
 
     A run that was ended while it moved a triplet leaves some files shown and others waiting.
     """
@@ -79,15 +80,18 @@ def complete_tile(store: DatasetStore, tile: TileSpec, expected: str) -> Tile | 
             return None
     except StoreError:
         return None
-    image = whole_picture(files, f"{picture.folder}/{tile.name}.png")
+    if not store.has_pictures:
+        return Tile(attributes, None, kept=True)
+    image = whole_picture(files, f"{picture.folder}/{tile.name}.png", style)
     return None if image is None else Tile(attributes, image, kept=True)
 
 
-def whole_picture(files: Files, name: str) -> Image.Image | None:
-    """A picture on disk, None where there is none or it is damaged."""
+def whole_picture(files: Files, name: str, style: str) -> Image.Image | None:
+    """A picture on disk, None where there is none, it is damaged or it was drawn in another style."""
     try:
         content = io.BytesIO(files.read_bytes(name))
         Image.open(content).verify()  # reads it all, after which it must be opened anew
-        return Image.open(content)
+        image = Image.open(content)
     except (StoreError, OSError, SyntaxError):
         return None
+    return image if image.info.get(STYLE_KEY) == style else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from convml_data.errors import ConvmlError
-from convml_data.pipeline.discovery import current_ledger
+from convml_data.pipeline.discovery import current_ledger, note_coverage
 from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles
 from convml_data.pipeline.scene import STAGES, SceneOutcome, SceneTask, Stage, process_scene
 from convml_data.pipeline.style import dataset_style
@@ -19,6 +19,7 @@ from convml_data.pipeline.tiles import (
     show_complete_triplets,
     triplets_by_scene,
 )
+from convml_data.scenes.ledger import Coverage
 from convml_data.store.dataset import DatasetStore
 
 
@@ -48,8 +49,10 @@ def run_scenes(
 
     Scenes that the ledger does not hold come first, as failures. What is wrong with a scene is in
     its outcome; errors are raised only for what concerns all of them (no ledger or tile plan of the present settings).
+    What scenes show of their domain goes into the ledger at the end.
     """
     ledger = current_ledger(store)
+    store.dataset.domain  # noqa: B018  # an error of all scenes, not of each
     if "regridded" in stages:
         remove_outdated_scenes(store, ledger)
     plan = None
@@ -70,10 +73,16 @@ def run_scenes(
         for scene_id in scene_ids
         if scene_id in rows
     ]
-    for outcome in _outcomes(tasks, workers):
-        if any(record.stage == "triplet_tiles" for record in outcome.records):
-            show_complete_triplets(store, triplets.get(outcome.scene_id, ()))
-        yield outcome
+    coverages: dict[str, Coverage] = {}
+    try:
+        for outcome in _outcomes(tasks, workers):
+            if outcome.coverage is not None:
+                coverages[outcome.scene_id] = outcome.coverage
+            if any(record.stage == "triplet_tiles" for record in outcome.records):
+                show_complete_triplets(store, triplets.get(outcome.scene_id, ()))
+            yield outcome
+    finally:
+        note_coverage(store, coverages)
 
 
 def _outcomes(tasks: Sequence[SceneTask], workers: Workers) -> Iterator[SceneOutcome]:

@@ -11,13 +11,15 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import xarray as xr
+from PIL import Image
 
 from convml_data.errors import ConvmlError, StoreError
 from convml_data.fingerprints import fingerprint
-from convml_data.images.picture import Style, png_bytes, scene_picture, thumbnail
+from convml_data.images.picture import png_bytes, scene_picture, thumbnail
+from convml_data.images.style import Style, style_fingerprint
 from convml_data.meta.dataset import Dataset
 from convml_data.pipeline.made_from import (
     SceneStage,
@@ -28,8 +30,9 @@ from convml_data.pipeline.made_from import (
     whole_picture,
 )
 from convml_data.regrid.scene import regrid_scene
-from convml_data.scenes.ledger import LedgerRow
+from convml_data.scenes.ledger import Coverage, LedgerRow, too_little
 from convml_data.sources import source_of
+from convml_data.store.arrays import ArrayStore
 from convml_data.store.dataset import DatasetStore
 from convml_data.tiles.files import tile_attributes, tile_yml
 from convml_data.tiles.plan import TileSpec
@@ -41,9 +44,21 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 PREVIEW_SIDE = 96
 
 #: What a scene's data say about themselves that is worth a column in the records.
-_REPORTED = ("scene_time", "satellite", "bytes_read", "bytes_whole_files", "requests", "valid_share")
+_REPORTED = (
+    "scene_time",
+    "satellite",
+    "bytes_read",
+    "bytes_whole_files",
+    "requests",
+    "valid_share",
+    "missing_on_earth_share",
+    "rejected_share",
+)
 
 Scalar = str | int | float | bool
+
+#: What reading a file raises whose attributes are whole and whose values are not.
+_DAMAGED = (StoreError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -76,13 +91,19 @@ class Record:
 
 @dataclass(frozen=True)
 class SceneOutcome:
-    """Records of the stages that a scene passed, and what stopped it if anything did."""
+    """Records of the stages that a scene passed, and what stopped it if anything did.
+
+    ``coverage`` is that of the cropped scene, where it was looked at. ``dropped`` says why it is no
+    scene after all, which is no error.
+    """
 
     scene_id: str
     records: tuple[Record, ...]
     failed_stage: Stage | None = None
     error: str | None = None
     traceback: str | None = None
+    coverage: Coverage | None = None
+    dropped: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +113,12 @@ class SceneTask:
     store: DatasetStore
     row: LedgerRow
     stages: frozenset[Stage]
-    tiles: tuple[TileSpec, ...] = ()
-    style: Style = None
+    tiles: tuple[TileSpec, ...]
+    style: Style
+
+
+class _DroppedSceneError(Exception):
+    """The scene is none, for the reason that is the argument."""
 
 
 def process_scene(task: SceneTask) -> SceneOutcome:
@@ -102,16 +127,19 @@ def process_scene(task: SceneTask) -> SceneOutcome:
     A stage that needs the cropped scene makes it where it is missing, out of date or damaged.
     """
     work = _SceneWork(task)
+    problem: dict[str, Any] = {}
     try:
         for stage in STAGES:
             if stage in task.stages:
                 work.do(stage)
+    except _DroppedSceneError as reason:
+        problem = {"dropped": str(reason)}
     except ConvmlError as error:
-        return SceneOutcome(task.row.scene_id, tuple(work.records), work.stage, str(error))
+        problem = {"failed_stage": work.stage, "error": str(error)}
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        return SceneOutcome(task.row.scene_id, tuple(work.records), work.stage, what, traceback.format_exc())
-    return SceneOutcome(task.row.scene_id, tuple(work.records))
+        problem = {"failed_stage": work.stage, "error": what, "traceback": traceback.format_exc()}
+    return SceneOutcome(task.row.scene_id, tuple(work.records), coverage=work.coverage_of_cropped(), **problem)
 
 
 @dataclass
@@ -122,6 +150,7 @@ class _SceneWork:
     stage: Stage = field(default=STAGES[0], init=False)
     records: list[Record] = field(default_factory=list, init=False)
     cropped: xr.Dataset | None = field(default=None, init=False)
+    coverage: Coverage | None = field(default=None, init=False)
 
     @property
     def store(self) -> DatasetStore:
@@ -139,6 +168,23 @@ class _SceneWork:
         }
         self.stage = stage
         self.records.append(steps[stage]())
+        self._drop_if_too_little()
+
+    def coverage_of_cropped(self) -> Coverage | None:
+        """That of the cropped scene, also where an earlier run made it and could not say so in the ledger."""
+        row = self.task.row
+        if self.coverage is not None or row.coverage is not None:
+            return self.coverage
+        attributes = self.store.scenes(["cropped"]).attributes(row.scene_id) or {}
+        made_from = scene_fingerprint(self.dataset, "cropped", row)
+        return _coverage(made_from, attributes) if attributes.get("fingerprint") == made_from else None
+
+    def _drop_if_too_little(self) -> None:
+        """End here with a scene that shows less of its domain than is asked for."""
+        if self.coverage is not None:
+            reason = too_little(self.coverage.valid_share, self.dataset.meta.quality.min_valid_share)
+            if reason is not None:
+                raise _DroppedSceneError(reason)
 
     def crop(self, again: bool = False) -> Record:
         def read() -> xr.Dataset:
@@ -161,10 +207,14 @@ class _SceneWork:
         arrays, picture = self.store.scenes([stage]), self.store.picture(stage, scene_id)
         made_from = scene_fingerprint(self.dataset, stage, self.task.row)
         attributes = arrays.attributes(scene_id) or {}
-        current = not again and attributes.get("fingerprint") == made_from
-        image = whole_picture(self.store.files, picture) if current else None
-        kept = image is not None
-        if image is None:
+        style = style_fingerprint(self.task.style)
+        if not self.store.has_pictures:
+            self.store.files.remove(picture)  # of another meta.yaml
+        kept = not again and attributes.get("fingerprint") == made_from
+        image = whole_picture(self.store.files, picture, style) if kept else None
+        if kept and image is None and self.store.has_pictures:
+            kept, image = self._drawn_again(arrays, picture)
+        if not kept:
             data = make()
             data = data.assign_attrs(
                 dataset=self.dataset.name,
@@ -175,13 +225,31 @@ class _SceneWork:
             if stage == "cropped":
                 self.cropped = data  # just as a later run finds it on disk
             attributes = data.attrs
-            image = scene_picture(data, self.task.style)
-            self.store.files.write_bytes(picture, png_bytes(image))
+            image = self._draw(data, picture)
             arrays.write(scene_id, data)
+        if stage == "cropped":
+            self.coverage = _coverage(made_from, attributes)
         metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
-        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, thumbnail(image, PREVIEW_SIDE))
+        preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
+        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview)
+
+    def _draw(self, data: xr.Dataset, name: str) -> Image.Image | None:
+        """The picture of a scene or tile, kept under its name; None where there are to be none."""
+        if not self.store.has_pictures:
+            return None
+        image = scene_picture(data, self.task.style)
+        self.store.files.write_bytes(name, png_bytes(image, style_fingerprint(self.task.style)))
+        return image
+
+    def _drawn_again(self, arrays: ArrayStore, picture: str) -> tuple[bool, Image.Image | None]:
+        """The picture of data on disk, and whether the data could be read."""
+        try:
+            with arrays.open(self.task.row.scene_id) as scene:
+                return True, self._draw(scene.load(), picture)
+        except _DAMAGED:
+            return False, None
 
     def _cropped(self) -> xr.Dataset:
         """The scene on its source's grid, from the stage before, from its file, or made now."""
@@ -191,7 +259,7 @@ class _SceneWork:
             try:
                 with self.store.scenes(["cropped"]).open(self.task.row.scene_id) as scene:
                     self.cropped = scene.load()
-            except (StoreError, OSError, RuntimeError, ValueError):  # its attributes were whole, its values are not
+            except _DAMAGED:
                 self._crop_too(again=True)
         assert self.cropped is not None
         return self.cropped
@@ -202,6 +270,7 @@ class _SceneWork:
         record = self.crop(again)
         if not record.kept:
             self.records.append(record)
+        self._drop_if_too_little()
         self.stage = stage
 
     def cut_tiles(self) -> Record:
@@ -227,12 +296,12 @@ class _SceneWork:
             fingerprint([tile_fingerprint(self.dataset, self.task.row, tile) for tile in self.task.tiles]),
             kept,
             metadata,
-            thumbnail(made[0].picture, PREVIEW_SIDE) if made else None,
+            thumbnail(made[0].picture, PREVIEW_SIDE) if made and made[0].picture is not None else None,
         )
 
     def _cut_tile(self, spec: TileSpec) -> Tile:
         made_from = tile_fingerprint(self.dataset, self.task.row, spec)
-        there = complete_tile(self.store, spec, made_from)
+        there = complete_tile(self.store, spec, made_from, style_fingerprint(self.task.style))
         if there is not None:
             return there
 
@@ -242,10 +311,15 @@ class _SceneWork:
             source=self.dataset.meta.source,
             **tile_attributes(spec, made_from),
         )
-        picture = scene_picture(data, self.task.style)
         arrays = self.store.tiles(spec.collection, waiting=True)
         stem = f"{arrays.folder}/{spec.name}"
         self.store.files.write_bytes(f"{stem}.yml", tile_yml(spec, data.attrs).encode())
-        self.store.files.write_bytes(f"{stem}.png", png_bytes(picture))
+        picture = self._draw(data, f"{stem}.png")
         arrays.write(spec.name, data)
         return Tile(data.attrs, picture, kept=False)
+
+
+def _coverage(made_from: str, attributes: Mapping[str, Any]) -> Coverage:
+    """What the attributes of a cropped scene say."""
+    missing = attributes.get("missing_on_earth_share")
+    return Coverage(made_from, float(attributes["valid_share"]), None if missing is None else float(missing))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from convml_data.errors import ConvmlError, StoreError
-from convml_data.images.picture import Band, Style
-from convml_data.meta.products import Channels, parse_product
+from convml_data.errors import ConvmlError
+from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, TruecolorStyle, UserStyle
+from convml_data.meta.dataset import Dataset
+from convml_data.meta.products import Channels, Composite, Truecolor, n_bands
 from convml_data.sources import source_of
 from convml_data.store.dataset import DatasetStore
 
@@ -20,63 +23,100 @@ SAMPLE = 5
 PERCENTILES = (1.0, 99.0)
 
 
-def dataset_style(store: DatasetStore) -> Style:
-    """The style on disk, worked out from a sample of scenes and kept where there is none of these settings.
+@dataclass(frozen=True)
+class _Limits:
+    """A band's name and the ends of its scale."""
 
-    A longer time span keeps it, so that new pictures can be compared with those that are there.
-    Scenes of the sample that cannot be read are passed over: they fail on their own. Where none can,
-    nothing is kept.
+    name: str
+    low: float
+    high: float
+
+
+def dataset_style(store: DatasetStore) -> Style:
+    """How ``meta.yaml`` asks for pictures, with limits from a sample of scenes where it gives none.
+
+    Limits are kept on disk, and a longer time span keeps them, so that new pictures can be compared
+    with those that are there. Scenes of the sample that cannot be read are passed over: they fail on
+    their own. Where none can, nothing is kept.
     """
-    product = parse_product(store.dataset.meta.product)
-    if not isinstance(product, Channels):
+    dataset = store.dataset
+    function = dataset.meta.image_function
+    if function is None:
         return None
+    if function != "default":
+        return UserStyle(dataset.functions_file, function, dataset.functions_hash or "")
+    match dataset.product:
+        case Truecolor():
+            return TruecolorStyle()
+        case Composite(name=name):
+            from convml_data.sources.goes.composites import has_fixed_enhancement
+
+            if has_fixed_enhancement(name):
+                return CompositeStyle(name)
+    return _field_style(dataset, _limits(store))
+
+
+def _field_style(dataset: Dataset, limits: Sequence[_Limits]) -> FieldStyle:
+    image = dataset.meta.image
+    inverted = _bright_when_low(dataset, len(limits)) if image.invert is None else [image.invert] * len(limits)
+    bands = []
+    for index, (found, invert) in enumerate(zip(limits, inverted, strict=True)):
+        low = found.low if image.vmin is None else image.vmin[index % len(image.vmin)]
+        high = found.high if image.vmax is None else image.vmax[index % len(image.vmax)]
+        high = high if high > low else low + 1.0  # a field without structure is all dark
+        bands.append(Band(found.name, high, low) if invert else Band(found.name, low, high))
+    return FieldStyle(tuple(bands), image.cmap or GREY)
+
+
+def _bright_when_low(dataset: Dataset, n_bands: int) -> list[bool]:
+    product = dataset.product
+    return [field.bright_when_low for field in product.fields] if isinstance(product, Channels) else [False] * n_bands
+
+
+def _limits(store: DatasetStore) -> Sequence[_Limits]:
     name, fingerprint = store.layout.picture_style, store.dataset.fingerprint("cropped")
     if store.files.exists(name):
-        made_from, kept = _from_json(store.files.read_bytes(name).decode(), store.files.url(name))
-        if made_from == fingerprint:
+        kept = _from_json(store.files.read_bytes(name).decode(), fingerprint)
+        if kept is not None:
             return kept
-    sample = _sample(store, len(product.fields))
-    if not all(values.size for values in sample):
-        return tuple(Band(field.name, 0.0, 1.0) for field in product.fields)
-    bands = []
-    for field, values in zip(product.fields, sample, strict=True):
-        low, high = (float(limit) for limit in np.percentile(values, PERCENTILES))
-        high = high if high > low else low + 1.0  # a field without structure is all dark
-        bands.append(Band(field.name, high, low) if field.bright_when_low else Band(field.name, low, high))
-    store.files.write_bytes(name, _to_json(fingerprint, tuple(bands)).encode())
-    return tuple(bands)
+    sample = _sample(store)
+    limits = [
+        _Limits(band, *(float(limit) for limit in np.percentile(values, PERCENTILES)))
+        for band, values in sample.items()
+        if values.size
+    ]
+    if not limits or len(limits) < len(sample):
+        names = list(sample) or [f"band {number}" for number in range(n_bands(store.dataset.product) or 1)]
+        return [_Limits(name, 0.0, 1.0) for name in names]
+    text = json.dumps({"fingerprint": fingerprint, "bands": [asdict(band) for band in limits]}, indent=1)
+    store.files.write_bytes(name, f"{text}\n".encode())
+    return limits
 
 
-def _sample(store: DatasetStore, n_bands: int) -> list[np.ndarray[tuple[int], np.dtype[np.float32]]]:
-    """Finite values of each band over some scenes."""
+def _sample(store: DatasetStore) -> dict[str, npt.NDArray[np.float32]]:
+    """Finite values of each band, by its name, over some scenes."""
     rows = store.read_ledger().scenes
     chosen = sorted({round(at) for at in np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows)))})
     source = source_of(store.dataset)
-    found: list[list[np.ndarray[tuple[int], np.dtype[np.float32]]]] = [[] for _ in range(n_bands)]
+    found: dict[str, list[npt.NDArray[np.float32]]] = {}
     for number in chosen:
         try:
             scene = source.read(rows[number].scan, store.dataset.domain)
         except ConvmlError:
             continue
         (field,) = scene.data_vars.values()
-        for band, values in zip(found, field.values.reshape(n_bands, -1), strict=True):
-            band.append(values[np.isfinite(values)])
-    return [np.concatenate(band) if band else np.empty(0, np.float32) for band in found]
+        names = [str(field.name)] if "bands" not in field.dims else [str(name) for name in field["bands"].values]
+        for name, values in zip(names, field.values.reshape(len(names), -1), strict=True):
+            found.setdefault(name, []).append(values[np.isfinite(values)])
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
-def _to_json(fingerprint: str, bands: tuple[Band, ...]) -> str:
-    return json.dumps({"fingerprint": fingerprint, "bands": [asdict(band) for band in bands]}, indent=1) + "\n"
-
-
-def _from_json(text: str, where: str) -> tuple[str, tuple[Band, ...]]:
+def _from_json(text: str, fingerprint: str) -> list[_Limits] | None:
+    """Limits that were kept, None unless they are of these settings and readable."""
     try:
         values = json.loads(text)
-        return values["fingerprint"], tuple(
-            Band(str(row["name"]), float(row["dark"]), float(row["bright"])) for row in values["bands"]
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"this does not say how pictures are drawn ({error})",
-            where=where,
-            remedy="Delete it to have it made anew",
-        ) from error
+        if values["fingerprint"] != fingerprint:
+            return None
+        return [_Limits(str(row["name"]), float(row["low"]), float(row["high"])) for row in values["bands"]]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -15,10 +15,9 @@ from convml_data.errors import PlanError
 from convml_data.fingerprints import fingerprint
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
-from convml_data.meta.models import Triplets
+from convml_data.meta.sampling import Triplets
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
-from convml_data.store.layout import TILE_SUFFIXES
 from convml_data.tiles.plan import TilePlan, TileSpec, plan_triplets
 
 #: What the neural-network side writes into a collection and then trusts, whatever changed since.
@@ -41,6 +40,14 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
     """Draw all tiles of a dataset from the scenes of its ledger and keep the plan."""
     dataset, ledger = store.dataset, store.read_ledger()
     triplets = wanted_triplets(dataset)
+    unknown = scenes_to_crop_first(store, ledger)
+    if unknown:
+        raise PlanError(
+            f"quality.min_valid_share decides which scenes give tiles, and {len(unknown)} of {len(ledger.scenes)} "
+            "scenes are not cropped yet",
+            where=store.files.url(store.layout.tile_plan),
+            remedy="Run `convml-data crop`, or materialize `cropped` for all scenes first",
+        )
     plan = plan_triplets(
         domain=dataset.domain,
         resolution=dataset.meta.sampling.resolution,
@@ -53,6 +60,13 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
     )
     store.write_tile_plan(plan)
     return plan
+
+
+def scenes_to_crop_first(store: DatasetStore, ledger: Ledger) -> list[str]:
+    """Scenes of which it is not known yet whether they show enough of the domain to give tiles."""
+    if store.dataset.meta.quality.min_valid_share == 0:
+        return []
+    return [row.scene_id for row in ledger.scenes if row.coverage is None]
 
 
 def tile_plan_is_current(store: DatasetStore) -> bool:
@@ -103,7 +117,7 @@ def show_complete_triplets(store: DatasetStore, triplets: Iterable[tuple[TileSpe
 def _show_if_complete(store: DatasetStore, tiles: tuple[TileSpec, ...]) -> bool:
     shown, waiting = (store.tiles(tiles[0].collection, waiting=waits).folder for waits in (False, True))
     # All data files, then all descriptions, then all pictures, which readers find tiles by.
-    names = [f"{tile.name}{suffix}" for suffix, tile in product(TILE_SUFFIXES, tiles)]
+    names = [f"{tile.name}{suffix}" for suffix, tile in product(store.tile_suffixes, tiles)]
     moves = [name for name in names if store.files.exists(f"{waiting}/{name}")]
     if not moves or any(name not in moves and not store.files.exists(f"{shown}/{name}") for name in names):
         return False

@@ -1,4 +1,4 @@
-"""Where the points of a local grid lie in a source's image.
+"""Where the points of a local grid lie on a source's grid.
 
 The geometry is worked out exactly, point by point, through PROJ, once for each pair of grids. It
 dominates the cost of regridding, so maps are kept in memory and on disk; their names are a hash of
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from convml_data.fingerprints import fingerprint
-from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.geometry.local import LocalGrid
+from convml_data.geometry.source_grids import SourceGrid
 from convml_data.store.files import Files
 
 #: Raised when the numbers in a map of the same geometry change, and with it the code version of
@@ -27,6 +27,10 @@ MAP_VERSION = 1
 
 #: A cell may be this much longer than a source pixel before it counts as coarser.
 SAME_SIZE_TOLERANCE = 1.05
+
+#: The longest side of a cell, in source pixels, counts up to this many times the median: around a pole the
+#: columns of a latitude-longitude grid are too close to be all reached, and there is no need to.
+MOST_OVER_MEDIAN = 4
 
 #: Maps that a process keeps open; each is memory-mapped where it lies on disk.
 MAPS_IN_MEMORY = 16
@@ -51,32 +55,39 @@ class IndexMap:
     subdivision: int
 
 
-def points_per_cell_side(source: FixedGrid, target: LocalGrid) -> int:
+def points_per_cell_side(source: SourceGrid, target: LocalGrid) -> int:
     """How many points along each side of a cell resolve the source: 1 where its pixels are coarser.
 
     The length of a cell's sides in source pixels is measured across the target and its largest
-    value rounded up, so that averaging the points averages over all pixels under the cell.
+    value rounded up, so that averaging the points averages over all pixels under the cell. Near a
+    pole, where the columns of a source may meet, that has a limit relative to the median.
     """
-    lattice = 9
-    x, y = (values.reshape(lattice, lattice) for values in target.domain.lattice(lattice))
-    row, col = source.pixel_of(*target.domain.to_lonlat(x, y))
-    row_x, col_x = source.pixel_of(*target.domain.to_lonlat(x + target.resolution, y))
-    row_y, col_y = source.pixel_of(*target.domain.to_lonlat(x, y + target.resolution))
-    pixels = np.concatenate([np.hypot(row_x - row, col_x - col), np.hypot(row_y - row, col_y - col)])
-    if not np.isfinite(pixels).any():
-        return 1
-    longest = float(np.nanmax(pixels))
-    return 1 if longest <= SAME_SIZE_TOLERANCE else math.ceil(longest)
+    for lattice in (9, 129):  # the second for a source that covers little of the target
+        pixels = _pixels_along_sides(source, target, lattice)
+        pixels = pixels[np.isfinite(pixels)]
+        if pixels.size:
+            longest = min(float(pixels.max()), MOST_OVER_MEDIAN * float(np.median(pixels)))
+            return 1 if longest <= SAME_SIZE_TOLERANCE else math.ceil(longest)
+    return 1
 
 
-def build_index_map(source: FixedGrid, target: LocalGrid, subdivision: int) -> IndexMap:
+def _pixels_along_sides(source: SourceGrid, target: LocalGrid, lattice: int) -> npt.NDArray[np.float64]:
+    """Lengths in source pixels of the sides of cells at points across the target, NaN where the source is not."""
+    x, y = target.domain.lattice(lattice)
+    row, col = source.pixel_of(*target.domain.to_world(x, y))
+    row_x, col_x = source.pixel_of(*target.domain.to_world(x + target.resolution, y))
+    row_y, col_y = source.pixel_of(*target.domain.to_world(x, y + target.resolution))
+    return np.concatenate([np.hypot(row_x - row, col_x - col), np.hypot(row_y - row, col_y - col)])
+
+
+def build_index_map(source: SourceGrid, target: LocalGrid, subdivision: int) -> IndexMap:
     """Work out where the ``subdivision`` x ``subdivision`` points of each target cell lie."""
     x, y = target.subcell_centres(subdivision)
-    rows, cols = source.pixel_of(*target.domain.to_lonlat(*np.meshgrid(x, y)))
+    rows, cols = source.pixel_of(*target.domain.to_world(*np.meshgrid(x, y)))
     return IndexMap(rows, cols, subdivision)
 
 
-def cached_index_map(source: FixedGrid, target: LocalGrid, subdivision: int, folder: Path) -> IndexMap:
+def cached_index_map(source: SourceGrid, target: LocalGrid, subdivision: int, folder: Path) -> IndexMap:
     """The same from the cache in ``folder``, made and kept there where it is new."""
     geometry = {
         "version": MAP_VERSION,

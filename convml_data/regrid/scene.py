@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.geometry.local import LocalGrid
+from convml_data.geometry.source_grids import grid_of
 from convml_data.regrid.apply import Method, apply_index_map
 from convml_data.regrid.index_map import build_index_map, cached_index_map, points_per_cell_side
+from convml_data.sources.base import CATEGORICAL
 
 #: Name of the coordinate that holds the projection of a local grid.
 GRID_MAPPING = "local_projection"
 
 #: Attributes of a cropped scene that do not hold for data on another grid.
-_OF_THE_SOURCE_GRID = frozenset({"title", "fixed_grid", "valid_share", "fingerprint"})
+_OF_THE_SOURCE_GRID = frozenset(
+    {
+        "title",
+        "source_grid",
+        "valid_share",
+        "on_earth_share",
+        "missing_on_earth_share",
+        "rejected_share",
+        "fingerprint",
+    }
+)
 
 
 def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Path | None) -> xr.Dataset:
@@ -30,11 +43,12 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
     Parameters
     ----------
     scene
-        As a source's ``read`` returns it: one variable (…, y, x) and the attribute ``fixed_grid``.
+        As a source's ``read`` returns it: one variable (…, y, x) and the attribute
+        ``source_grid``.
     target
         The local grid.
     method
-        ``bilinear`` or ``nearest``.
+        ``bilinear`` or ``nearest``; a field whose values are codes is always taken from the nearest pixel.
     cache
         Folder of index maps for grids that many scenes share, None for a grid used once.
 
@@ -43,14 +57,16 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
     One variable of the same name (…, y, x), y ascending to the north, x and y in metres, float32,
     NaN where the source has no value; attribute ``valid_share``: its share of finite cells.
     """
-    source = FixedGrid.from_dict(json.loads(scene.attrs["fixed_grid"]))
+    (field,) = scene.data_vars.values()
+    if CATEGORICAL.keys() <= field.attrs.keys():
+        method = "nearest"
+    source = grid_of(scene)
     subdivision = points_per_cell_side(source, target) if method == "bilinear" else 1
     index_map = (
         build_index_map(source, target, subdivision)
         if cache is None
         else cached_index_map(source, target, subdivision, cache)
     )
-    (field,) = scene.data_vars.values()
     values = apply_index_map(np.asarray(field.values, np.float32), index_map, method)
 
     dims = field.dims
@@ -59,7 +75,7 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
         values,
         dims=dims,
         coords={**kept, **local_coordinates(target)},
-        attrs={**field.attrs, "grid_mapping": GRID_MAPPING},
+        attrs=_on_plane(field.attrs, target),
         name=field.name,
     )
     attributes = {name: value for name, value in scene.attrs.items() if name not in _OF_THE_SOURCE_GRID}
@@ -72,18 +88,23 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
 
 
 def local_coordinates(grid: LocalGrid) -> dict[str, xr.DataArray]:
-    """CF coordinates of a local grid: x, y and the projection."""
+    """CF coordinates of a local grid: x, y and, where it has a place on the earth, the projection."""
     axes = {
         name: xr.DataArray(
             values,
             dims=name,
-            attrs={
-                "standard_name": f"projection_{name}_coordinate",
-                "long_name": f"{direction} distance from the centre",
-                "units": "m",
-                "axis": name.upper(),
-            },
+            attrs={"long_name": f"{direction} distance from the centre", "units": "m", "axis": name.upper()},
         )
         for name, values, direction in (("x", grid.x, "zonal"), ("y", grid.y, "meridional"))
     }
+    if grid.crs is None:
+        return axes
+    for name, axis in axes.items():
+        axis.attrs["standard_name"] = f"projection_{name}_coordinate"
     return {**axes, GRID_MAPPING: xr.DataArray(np.int32(0), attrs=grid.crs.to_cf())}
+
+
+def _on_plane(attributes: Mapping[Hashable, Any], target: LocalGrid) -> dict[Hashable, Any]:
+    """Attributes of a field with the grid mapping of the target, if it has one, in place of the source's."""
+    kept = {name: value for name, value in attributes.items() if name != "grid_mapping"}
+    return kept if target.crs is None else {**kept, "grid_mapping": GRID_MAPPING}

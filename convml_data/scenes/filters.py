@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,25 +13,50 @@ from pyorbital import astronomy
 _HOURS_PER_RADIAN = 12 / np.pi
 
 
-def outside_filters(start: datetime, *, longitude: float, max_hours_from_zenith: float | None) -> str | None:
-    """Why a scan does not pass the filters, None where it passes.
+@dataclass(frozen=True)
+class SceneFilter:
+    """Conditions on the start of a scan.
 
     Parameters
     ----------
-    start
-        Of the scan, UTC.
-    longitude
-        Of the domain's centre, degrees east.
+    time_parts
+        Values that attributes of the time may have: ``{"minute": (0, 30)}``.
     max_hours_from_zenith
         The scan passes where it starts less than this many hours before or after the nearest solar
         noon at the longitude; None lets every scan pass.
+    longitude
+        Of the domain's centre, degrees east; None where the domain has no place on the earth.
     """
-    if max_hours_from_zenith is None:
-        return None
-    hours = abs(start - solar_noon(start, longitude)) / timedelta(hours=1)
-    if hours < max_hours_from_zenith:
-        return None
-    return f"filtered: {hours:.1f} h from solar noon, limit {max_hours_from_zenith:g} h"
+
+    time_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    max_hours_from_zenith: float | None = None
+    longitude: float | None = None
+
+    def reason_against(self, start: datetime) -> str | None:
+        """Why a scan that starts at a time (UTC) does not pass, None where it passes."""
+        for part, allowed in self.time_parts.items():
+            if getattr(start, part) not in allowed:
+                return f"filtered: {part} {getattr(start, part)}, wanted {', '.join(map(str, allowed))}"
+        if self.max_hours_from_zenith is None:
+            return None
+        assert self.longitude is not None  # which the ledger's maker has seen to
+        hours = abs(start - solar_noon(start, self.longitude)) / timedelta(hours=1)
+        if hours < self.max_hours_from_zenith:
+            return None
+        return f"filtered: {hours:.1f} h from solar noon, limit {self.max_hours_from_zenith:g} h"
+
+
+def nearest_to(times: Sequence[datetime], starts: Sequence[datetime]) -> set[datetime]:
+    """Those of ``starts`` that are nearest to one of the times, the earlier one of two that are equally near."""
+    if not starts:
+        return set()
+    ordered = sorted(starts)
+    found = set()
+    for time in times:
+        after = bisect_left(ordered, time)
+        around = ordered[max(0, after - 1) : after + 1]
+        found.add(min(around, key=lambda start: abs(start - time)))
+    return found
 
 
 def solar_noon(near: datetime, longitude: float) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +17,22 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file in an archive: its fsspec URL and its size in bytes."""
+    """A file in an archive.
+
+    Parameters
+    ----------
+    url
+        Of fsspec.
+    size
+        Bytes.
+    version
+        Changes with the content where name and size may stay the same, None where the archive never
+        replaces a file under its name.
+    """
 
     url: str
     size: int
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Scan:
     mode
         The instrument's scan mode, None where the source has none.
     files
-        What the product needs of this scan, by channel name (``"1"``, ``"2"``, …).
+        What the product needs of this scan, by channel name (``"1"``, ``"2"``, …), product or ``file``.
     reason
         Why it cannot be a scene, None where nothing speaks against it.
     """
@@ -50,11 +62,32 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How much of its domain a scene shows, which is known once it is cropped.
+
+    Parameters
+    ----------
+    made_from
+        Fingerprint of the cropped scene.
+    valid_share
+        Of the domain, with values.
+    missing_on_earth_share
+        Of the domain, without a value in the source's file though the satellite sees the earth there;
+        None where the source does not tell.
+    """
+
+    made_from: str
+    valid_share: float
+    missing_on_earth_share: float | None
+
+
+@dataclass(frozen=True)
 class LedgerRow:
-    """A scan and the scene ID that its start gives it."""
+    """A scan, the scene ID that its start gives it, and what is known of its coverage."""
 
     scene_id: str
     scan: Scan
+    coverage: Coverage | None = None
 
     @property
     def reason(self) -> str | None:
@@ -71,7 +104,8 @@ class LedgerRow:
             "satellite": scan.satellite,
             "mode": scan.mode,
             "reason": scan.reason,
-            "files": {name: {"url": file.url, "size": file.size} for name, file in scan.files.items()},
+            "files": {name: _without_none(asdict(file)) for name, file in scan.files.items()},
+            **({} if self.coverage is None else {"coverage": asdict(self.coverage)}),
         }
 
     @classmethod
@@ -85,9 +119,28 @@ class LedgerRow:
                 satellite=values["satellite"],
                 mode=values["mode"],
                 reason=values["reason"],
-                files={name: SourceFile(file["url"], file["size"]) for name, file in values["files"].items()},
+                files={name: SourceFile(**file) for name, file in values["files"].items()},
             ),
+            Coverage(**values["coverage"]) if "coverage" in values else None,
         )
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _covered(row: LedgerRow, coverage: Coverage | None, min_valid_share: float) -> LedgerRow:
+    if coverage is None or row.reason is not None:
+        return row
+    scan = replace(row.scan, reason=too_little(coverage.valid_share, min_valid_share))
+    return replace(row, scan=scan, coverage=coverage)
+
+
+def too_little(valid_share: float, min_valid_share: float) -> str | None:
+    """Why a scene with values in ``valid_share`` of its domain is none, None where it is one."""
+    if valid_share >= min_valid_share:
+        return None
+    return f"valid share {valid_share:.3f} is below quality.min_valid_share {min_valid_share:g}"
 
 
 @dataclass(frozen=True)
@@ -121,6 +174,15 @@ class Ledger:
     def scene_ids(self) -> tuple[str, ...]:
         """IDs of the scenes, in time order, each once."""
         return tuple(row.scene_id for row in self.scenes)
+
+    def covered(self, coverages: Mapping[str, Coverage], min_valid_share: float) -> Ledger:
+        """The ledger with what is known of the coverage of scenes, by scene ID.
+
+        Scenes that show less than ``min_valid_share`` of the domain are scenes no longer.
+        """
+        return replace(
+            self, rows=tuple(_covered(row, coverages.get(row.scene_id), min_valid_share) for row in self.rows)
+        )
 
     def drops(self) -> dict[str, int]:
         """How many scans were dropped for each reason, most frequent first."""

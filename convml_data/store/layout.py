@@ -25,6 +25,11 @@ class Layout:
         return f"source_data/{self.source}/{self.product}/scene_ids.json"
 
     @property
+    def domain(self) -> str:
+        """The area of a domain that follows from the source or from trajectories."""
+        return f"source_data/{self.source}/{self.product}/domain.json"
+
+    @property
     def picture_style(self) -> str:
         """Which values are dark and bright in pictures."""
         return f"source_data/{self.source}/{self.product}/picture_style.json"

@@ -66,11 +66,7 @@ def tile_yml(tile: TileSpec, attributes: Mapping[str, Any]) -> str:
 
 
 def _location(tile: TileSpec) -> dict[str, float]:
-    return {
-        "x_c": tile.x_c,
-        "y_c": tile.y_c,
-        "l_zonal": tile.length,
-        "l_meridional": tile.length,
-        "central_latitude": tile.central_latitude,
-        "central_longitude": tile.central_longitude,
-    }
+    location = {"x_c": tile.x_c, "y_c": tile.y_c, "l_zonal": tile.length, "l_meridional": tile.length}
+    if tile.central_latitude is not None and tile.central_longitude is not None:
+        location |= {"central_latitude": tile.central_latitude, "central_longitude": tile.central_longitude}
+    return location

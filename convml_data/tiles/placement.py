@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from convml_data.geometry.local import LocalDomain
+from convml_data.geometry.local import Domain
 
 FloatArray = npt.NDArray[np.float64]
 Point = tuple[float, float]
@@ -54,7 +54,7 @@ class CentreBox:
         return (across - 0.5) * self.width, (along - 0.5) * self.height
 
 
-def centre_box(domain: LocalDomain, tile_length: float) -> CentreBox:
+def centre_box(domain: Domain, tile_length: float) -> CentreBox:
     """The box of centres from which every tile lies inside the domain.
 
     The domain is shrunk by the largest half extent that a tile has at any place, so that no tile
@@ -73,7 +73,7 @@ def centre_box(domain: LocalDomain, tile_length: float) -> CentreBox:
     fits = np.array([fits_along(side, tile_length) for side in sides])
     # Undistorted tiles: these boxes hold the ones looked for, so the extents found in them are bounds.
     widest = np.where(fits, np.maximum(sides - tile_length, 0.0), sides)
-    places = LocalDomain(domain.central_latitude, domain.central_longitude, *(float(side) for side in widest))
+    places = domain.resized(*(float(side) for side in widest))
     measured = np.array(
         [_half_extents(domain, tile_length, x, y) for x, y in zip(*places.lattice(PLACES_PER_SIDE), strict=True)]
     ).reshape(PLACES_PER_SIDE, PLACES_PER_SIDE, 2)
@@ -89,11 +89,10 @@ def fits_along(side: float, tile_length: float) -> bool:
     return tile_length <= side * (1 + 1e-9)
 
 
-def _half_extents(domain: LocalDomain, tile_length: float, x: float, y: float) -> FloatArray:
+def _half_extents(domain: Domain, tile_length: float, x: float, y: float) -> FloatArray:
     """How far the outline of the tile centred at (x, y) reaches from there in x and in y, metres."""
-    lon, lat = domain.to_lonlat(x, y)
-    tile = LocalDomain(float(lat), float(lon), tile_length, tile_length)
-    outline_x, outline_y = domain.from_lonlat(*tile.to_lonlat(*tile.outline(OUTLINE_POINTS)))
+    tile = domain.around(x, y, tile_length)
+    outline_x, outline_y = domain.from_world(*tile.to_world(*tile.outline(OUTLINE_POINTS)))
     return np.array([np.abs(outline_x - x).max(), np.abs(outline_y - y).max()])
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from convml_data.draws import named_uniforms
 from convml_data.errors import PlanError, StoreError
 from convml_data.fingerprints import fingerprint
-from convml_data.geometry.local import LocalDomain, LocalGrid
+from convml_data.geometry.local import Domain, LocalDomain, LocalGrid, PlaneDomain
 from convml_data.tiles.placement import CentreBox, PairPlacement, centre_box, fits_along
 from convml_data.tiles.scene_draws import draw_scene_pairs, split_scenes
 
@@ -46,7 +46,7 @@ class TileSpec:
     x_c, y_c
         Its centre on the domain's plane, metres to the east and to the north of the domain's centre.
     central_latitude, central_longitude
-        Its centre, degrees north and east.
+        Its centre, degrees north and east, None where the domain has no place on the earth.
     length
         Of its sides on its own plane, metres.
     resolution
@@ -61,8 +61,8 @@ class TileSpec:
     scene_id: str
     x_c: float
     y_c: float
-    central_latitude: float
-    central_longitude: float
+    central_latitude: float | None
+    central_longitude: float | None
     length: float
     resolution: float
     distant_from_same_scene: bool
@@ -75,9 +75,10 @@ class TileSpec:
     @property
     def grid(self) -> LocalGrid:
         """Its cells."""
-        return LocalDomain(self.central_latitude, self.central_longitude, self.length, self.length).grid(
-            self.resolution
-        )
+        domain: Domain = PlaneDomain(self.x_c, self.y_c, self.length, self.length)
+        if self.central_latitude is not None and self.central_longitude is not None:
+            domain = LocalDomain(self.central_latitude, self.central_longitude, self.length, self.length)
+        return domain.grid(self.resolution)
 
     def fingerprint(self, of_source: str) -> str:
         """12 hexadecimal digits that change with anything that its pixels or its yml follow from.
@@ -91,9 +92,12 @@ class TileSpec:
         place = {
             "x_c": round(self.x_c, 3),
             "y_c": round(self.y_c, 3),
-            "central_latitude": round(self.central_latitude, 8),
-            "central_longitude": round(self.central_longitude, 8),
         }
+        if self.central_latitude is not None and self.central_longitude is not None:
+            place |= {
+                "central_latitude": round(self.central_latitude, 8),
+                "central_longitude": round(self.central_longitude, 8),
+            }
         return fingerprint({"format_version": FORMAT_VERSION, "source": of_source, "tile": self.to_dict() | place})
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,7 +182,7 @@ class TilePlan:
             raise StoreError(f"this is no tile plan ({error})", where=where, remedy=remedy) from error
 
 
-def box_for_triplets(domain: LocalDomain, length: float, distance: float) -> CentreBox:
+def box_for_triplets(domain: Domain, length: float, distance: float) -> CentreBox:
     """Where the centres of a triplet's tiles may lie.
 
     Parameters
@@ -202,7 +206,7 @@ def box_for_triplets(domain: LocalDomain, length: float, distance: float) -> Cen
 
 
 def plan_triplets(
-    domain: LocalDomain,
+    domain: Domain,
     resolution: float,
     tile_n: int,
     n_triplets: Mapping[str, int],
@@ -260,7 +264,8 @@ def plan_triplets(
             centres.append(box.point(*named_uniforms(seed, "distant", collection, triplet_id, count=2)))
 
     x, y = np.array(centres).T
-    lon, lat = domain.to_lonlat(x, y)
+    on_earth = domain.crs is not None
+    lon, lat = domain.to_world(x, y)
     tiles = [
         TileSpec(
             collection=collection,
@@ -269,8 +274,8 @@ def plan_triplets(
             scene_id=near if tile_type != "distant" else far,
             x_c=float(x[i]),
             y_c=float(y[i]),
-            central_latitude=float(lat[i]),
-            central_longitude=float(lon[i]),
+            central_latitude=float(lat[i]) if on_earth else None,
+            central_longitude=float(lon[i]) if on_earth else None,
             length=length,
             resolution=resolution,
             distant_from_same_scene=near == far,
@@ -282,7 +287,7 @@ def plan_triplets(
     return TilePlan(fingerprint, scenes, tuple(warnings), tuple(tiles))
 
 
-def _warnings_about_places(domain: LocalDomain, length: float, box: CentreBox) -> list[str]:
+def _warnings_about_places(domain: Domain, length: float, box: CentreBox) -> list[str]:
     warnings = []
     for side, overlap, ends in (
         (domain.l_zonal, box.overlap_zonal, "west to east"),
@@ -310,7 +315,7 @@ def _warnings_about_scenes(scenes: Mapping[str, tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _neighbor_does_not_fit(domain: LocalDomain, length: float, distance: float, box: CentreBox) -> PlanError:
+def _neighbor_does_not_fit(domain: Domain, length: float, distance: float, box: CentreBox) -> PlanError:
     largest = math.floor(1000 * box.diagonal / length) / 1000
     remedies = []
     if largest > 0:
@@ -331,11 +336,11 @@ def _neighbor_does_not_fit(domain: LocalDomain, length: float, distance: float, 
     )
 
 
-def _domain_that_fits(domain: LocalDomain, length: float, distance: float) -> LocalDomain | None:
+def _domain_that_fits(domain: Domain, length: float, distance: float) -> Domain | None:
     """A slightly too large domain around the same centre in which the neighbors fit."""
     for percent in range(100, 160, 2):
         side = math.ceil((length + distance / math.sqrt(2)) * percent / 100)
-        larger = replace(domain, l_zonal=max(domain.l_zonal, side), l_meridional=max(domain.l_meridional, side))
+        larger = domain.resized(max(domain.l_zonal, side), max(domain.l_meridional, side))
         if centre_box(larger, length).diagonal >= distance:
             return larger
     return None

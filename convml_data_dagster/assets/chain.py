@@ -50,6 +50,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         stages = frozenset(key.path[-1] for key in context.selected_asset_keys)
         scene_ids = list(context.partition_keys)
         failures: list[SceneOutcome] = []
+        drops: dict[str, str] = {}
         shares: dict[str, float] = {}
         with errors_as_failures(), ExitStack() as stack:
             store = store_of(context, dataset.name)
@@ -64,11 +65,13 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
                     if "valid_share" in record.metadata:
                         shares[outcome.scene_id] = float(record.metadata["valid_share"])
                 context.log.info(_line(outcome))
+                if outcome.dropped is not None:
+                    drops[outcome.scene_id] = outcome.dropped
                 if outcome.error is not None:
                     failures.append(outcome)
                     if outcome.traceback is not None:
                         context.log.error(outcome.traceback)
-        if (warning := _missing_values(shares)) is not None:
+        for warning in filter(None, (_missing_values(shares), _dropped(drops))):
             context.log.warning(warning)
             progress.warn(warning)
         if failures:
@@ -79,19 +82,14 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
 
 
 def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
-    name, grid = dataset.name, dataset.grid
-    ny, nx = grid.shape
+    name = dataset.name
     descriptions = {
         "cropped": (
-            f"`{dataset.meta.product}` of each scene on the satellite's own fixed grid, (bands, y, x) or (y, x), over "
+            f"`{dataset.meta.product}` of each scene on the source's own grid, (bands, y, x) or (y, x), over "
             "the domain and a margin. NaN where there is no value. Materialize `scene_ids` first: it makes the "
             "partitions."
         ),
-        "regridded": (
-            f"Each scene on the dataset's grid: {ny} x {nx} cells (y, x) of {grid.resolution:g} m, Lambert azimuthal "
-            f"equal-area around {dataset.domain.central_latitude:g}° N {dataset.domain.central_longitude:g}° E, y "
-            "ascending to the north."
-        ),
+        "regridded": (f"Each scene on the dataset's grid: {_grid_in_words(dataset)}, y ascending to the north."),
         "triplet_tiles": (
             "The anchor, neighbor and distant tiles that each scene gives. A triplet is shown in its collection once "
             "all three of its tiles are there."
@@ -116,6 +114,18 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
         ).with_io_manager_key(io_manager_key(name))
         for stage in stages
     ]
+
+
+def _grid_in_words(dataset: Dataset) -> str:
+    if dataset.domain_kind != "rect":
+        area = "the source's whole area" if dataset.domain_kind == "as_source" else "the area of the trajectories"
+        return f"cells (y, x) of {dataset.meta.sampling.resolution:g} m over {area}"
+    ny, nx = dataset.grid.shape
+    centre = dataset.domain.to_dict()
+    return (
+        f"{ny} x {nx} cells (y, x) of {dataset.grid.resolution:g} m, Lambert azimuthal equal-area around "
+        f"{centre['central_latitude']:g}° N {centre['central_longitude']:g}° E"
+    )
 
 
 def _materialization(
@@ -145,7 +155,16 @@ def _line(outcome: "SceneOutcome") -> str:
         for record in outcome.records
     )
     failed = f"{outcome.failed_stage} failed: {outcome.error}" if outcome.error is not None else ""
-    return f"{outcome.scene_id}: {'; '.join(filter(None, [done, failed]))}"
+    dropped = f"dropped: {outcome.dropped}" if outcome.dropped is not None else ""
+    return f"{outcome.scene_id}: {'; '.join(filter(None, [done, dropped, failed]))}"
+
+
+def _dropped(drops: dict[str, str]) -> str | None:
+    """What to say of scenes that turned out to be none, if there are any."""
+    if not drops:
+        return None
+    scene_id, reason = next(iter(drops.items()))
+    return f"{len(drops)} scenes are dropped, as the scene ledger now says; the first is {scene_id}: {reason}"
 
 
 def _missing_values(shares: dict[str, float]) -> str | None:

@@ -33,12 +33,13 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
     )
     def scene_ids(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from convml_data.pipeline.discovery import make_ledger
+        from convml_data.sources import notices_of
 
         with errors_as_failures():
             store = store_of(context, dataset.name)
             ledger = make_ledger(store)
         new, gone = register_scenes(context.instance, dataset.name, ledger.scene_ids)
-        drops = ledger.drops()
+        drops, notices = ledger.drops(), notices_of(store.dataset)
         path = store.files.url(store.layout.ledger)
         if not ledger.scenes:
             why = "; ".join(f"{reason} ({count})" for reason, count in drops.items())
@@ -52,6 +53,7 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
             metadata={
                 "path": dg.MetadataValue.path(path),
                 "archive": ledger.archive,
+                **({"notices": dg.MetadataValue.md("\n".join(f"- {text}" for text in notices))} if notices else {}),
                 "scans": len(ledger.rows),
                 "scenes": len(ledger.scenes),
                 "new_scenes": new,

@@ -143,9 +143,14 @@ def materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterial
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    """Names and modification times, in ns, of all files of a dataset that are results."""
+    """Names and modification times, in ns, of all files of a dataset that are results.
+
+    Without the ledger, which learns of the coverage of scenes with each run.
+    """
     return {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not {".cache", ".partial"} & set(path.relative_to(folder).parts)
+        if path.is_file()
+        and path.name != "scene_ids.json"
+        and not {".cache", ".partial"} & set(path.relative_to(folder).parts)
     }

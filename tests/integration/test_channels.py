@@ -80,7 +80,7 @@ def test_a_single_channel_is_what_satpy_reads(
     assert field.dims == ("y", "x")
     assert field.attrs["units"] == units
     assert field.attrs["standard_name"]
-    theirs = by_satpy(scan, *source.channels, calibration, FixedGrid.from_dict(json.loads(made.attrs["fixed_grid"])))
+    theirs = by_satpy(scan, *source.channels, calibration, FixedGrid.from_dict(json.loads(made.attrs["source_grid"])))
     assert theirs.shape == field.shape
     np.testing.assert_array_equal(np.isnan(field), np.isnan(theirs))
     np.testing.assert_allclose(field, theirs, rtol=1e-6, atol=0.01 if units == "K" else 0)
@@ -100,7 +100,7 @@ def test_channels_of_three_resolutions_stack_exactly(shared_data: Path) -> None:
         alone = alone_source.read(scan_of(alone_source, NIGHT), domain)
         (single,) = alone.data_vars.values()
         # Where a window of one channel alone lies in the stack, by the edges of its pixels.
-        grid, fine = (FixedGrid.from_dict(json.loads(d.attrs["fixed_grid"])) for d in (alone, stacked))
+        grid, fine = (FixedGrid.from_dict(json.loads(d.attrs["source_grid"])) for d in (alone, stacked))
         column = round(((grid.x0 - grid.dx / 2) - (fine.x0 - fine.dx / 2)) / fine.dx)
         row = round(((grid.y0 - grid.dy / 2) - (fine.y0 - fine.dy / 2)) / fine.dy)
         blocks = np.kron(single.values, np.ones((factor, factor), np.float32))

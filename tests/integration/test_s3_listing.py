@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from convml_data.errors import ArchiveError
-from convml_data.scenes.discover import find_scenes
-from convml_data.scenes.ledger import Ledger, Scan
+from convml_data.scenes.discover import choose_scenes
+from convml_data.scenes.filters import SceneFilter
+from convml_data.scenes.ledger import Ledger
 from convml_data.sources.base import Interval
 from convml_data.sources.goes.archive import archive_url, list_scans, open_filesystem
 
@@ -21,26 +20,16 @@ NIGHT = datetime(2019, 12, 1, 10, 27)
 DAY = datetime(2019, 10, 27, 20, 0)
 
 
-@dataclass(frozen=True)
-class Mesoscale:
-    """Channels 1, 2 and 3 of the first mesoscale sector of GOES-17, as a source."""
-
-    archive: str
-
-    def find(self, intervals: Sequence[Interval]) -> list[Scan]:
-        return list_scans(self.archive, "goes17", "L1b", "Rad", "M1", (1, 2, 3), intervals)
-
-
 def ledger_of(archive: str, minute: datetime) -> Ledger:
-    return find_scenes(
-        Mesoscale(archive),  # type: ignore[arg-type]
+    spans = [Interval(minute, minute + timedelta(minutes=1))]
+    rows = choose_scenes(
+        list_scans(archive, "goes17", "L1b", "Rad", "M1", (1, 2, 3), spans),
         source_name="goes17",
-        product="truecolor_rgb",
-        spans=[Interval(minute, minute + timedelta(minutes=1))],
-        max_hours_from_zenith=None,
-        longitude=-137.0,
-        fingerprint="f",
+        spans=spans,
+        filters=SceneFilter(),
+        nearest_times=None,
     )
+    return Ledger("goes17", "truecolor_rgb", archive, "f", rows)
 
 
 @pytest.mark.usefixtures("use_s3_archive")
@@ -87,7 +76,7 @@ def test_a_sequence_of_a_product_without_channels() -> None:
 @pytest.mark.usefixtures("use_s3_archive")
 def test_hours_that_the_bucket_lacks_are_gaps() -> None:
     span = Interval(NIGHT - timedelta(hours=20), NIGHT + timedelta(hours=20))
-    scans = Mesoscale("s3://noaa-goes17").find([span])
+    scans = list_scans("s3://noaa-goes17", "goes17", "L1b", "Rad", "M1", (1, 2, 3), [span])
     assert [scan.start.hour for scan in scans] == [10]
 
 

@@ -14,8 +14,8 @@ from abi_files import CHANNELS, PERSPECTIVE_HEIGHT, source_file, textured_counts
 from convml_data.errors import ConvmlError, SceneError
 from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import SourceFile
-from convml_data.sources.goes import abi as abi_module
 from convml_data.sources.goes import calibration
+from convml_data.sources.goes import granule as granule_module
 from convml_data.sources.goes.abi import AbiFile, SatellitePosition
 from convml_data.sources.goes.ranges import RangeFile
 
@@ -255,7 +255,7 @@ def test_any_size_of_blocks_and_batches_gives_the_same(
     with AbiFile(file) as abi:
         channel = abi.channel
     monkeypatch.setattr(RangeFile.__init__, "__defaults__", (block_size,))
-    monkeypatch.setattr(abi_module, "_CHUNKS_AT_ONCE", 7)
+    monkeypatch.setattr(granule_module, "_CHUNKS_AT_ONCE", 7)
     with AbiFile(file) as abi:
         assert abi.channel == channel
         read, dqf = abi.read_counts(Window(3, 250, 5, 319))

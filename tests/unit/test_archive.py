@@ -190,6 +190,19 @@ def test_missing_channels_are_named(tmp_path: Path, present: tuple[int, ...], re
     assert list(scan.files) == [str(channel) for channel in TRUECOLOR if channel in present]
 
 
+@pytest.mark.parametrize(
+    ("mode", "minutes", "sector"), [(3, 15, "F"), (4, 5, "F"), (6, 10, "F"), (3, 5, "C"), (6, 1, "M2")]
+)
+def test_all_scan_modes_are_found_whatever_their_cadence(tmp_path: Path, mode: int, minutes: int, sector: str) -> None:
+    starts = [NOON + i * timedelta(minutes=minutes) for i in range(4)]
+    for start in starts:
+        for channel in TRUECOLOR:
+            put(tmp_path, abi_name(start, channel, mode=mode, sector=sector))
+    span = [Interval(starts[0], starts[-1])]
+    scans = list_scans(str(tmp_path), "goes16", "L1b", "Rad", sector, TRUECOLOR, span)
+    assert [(scan.start, scan.mode, scan.reason) for scan in scans] == [(start, mode, None) for start in starts]
+
+
 def test_an_empty_object_is_named(tmp_path: Path) -> None:
     put_scan(tmp_path, NOON)
     path = put(tmp_path, abi_name(NOON, 2), b"")

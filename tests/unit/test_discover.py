@@ -13,7 +13,8 @@ from fake_archive import FullDisk, abi_name, put, put_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convml_data.scenes.discover import find_scenes
+from convml_data.scenes.discover import choose_scenes
+from convml_data.scenes.filters import SceneFilter
 from convml_data.scenes.ledger import Ledger, Scan
 from convml_data.sources.base import Interval
 
@@ -39,15 +40,14 @@ def scan_at(clock: str, reason: str | None = None) -> Scan:
 def ledger_of(
     source: Found | FullDisk, spans: Sequence[Interval], max_hours_from_zenith: float | None = None
 ) -> Ledger:
-    return find_scenes(
-        source,  # type: ignore[arg-type]
+    rows = choose_scenes(
+        source.find(spans),
         source_name="goes16",
-        product="truecolor_rgb",
         spans=spans,
-        max_hours_from_zenith=max_hours_from_zenith,
-        longitude=-57.72,
-        fingerprint="f",
+        filters=SceneFilter(max_hours_from_zenith=max_hours_from_zenith, longitude=-57.72),
+        nearest_times=None,
     )
+    return Ledger("goes16", "truecolor_rgb", source.archive, "f", rows)
 
 
 def between(start: str, end: str) -> list[Interval]:
@@ -102,6 +102,25 @@ def test_the_first_reason_that_applies_is_given() -> None:
         "outside the time intervals",
         "filtered: 10.1 h from solar noon, limit 4 h",
         None,
+    ]
+
+
+def test_without_intervals_every_time_is_a_scene() -> None:
+    rows = choose_scenes([scan_at("14:00")], source_name="LES", spans=None, filters=SceneFilter(), nearest_times=None)
+    assert [(row.scene_id, row.reason) for row in rows] == [("LES__202002021400", None)]
+
+
+def test_only_scenes_nearest_to_some_times_are_kept() -> None:
+    scans = [scan_at("14:00"), scan_at("14:10", "missing channel 2"), scan_at("14:20"), scan_at("14:30")]
+    times = [datetime.fromisoformat(f"2020-02-02T{clock}") for clock in ("14:11", "14:19", "14:25", "12:00")]
+    rows = choose_scenes(
+        scans, source_name="goes16", spans=between("14:00", "15:00"), filters=SceneFilter(), nearest_times=times
+    )
+    assert [row.reason for row in rows] == [
+        None,
+        "missing channel 2",
+        None,  # also of 14:25, to which 14:30 is as near
+        "filtered: not the nearest scene to any time of the trajectories",
     ]
 
 

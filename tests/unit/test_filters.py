@@ -6,10 +6,16 @@ from datetime import datetime, timedelta
 from math import cos, inf, nextafter, pi, sin
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from convml_data.scenes.filters import outside_filters, solar_noon
+from convml_data.scenes.filters import SceneFilter, nearest_to, solar_noon
 
 LONGITUDE = -57.72
+
+
+def outside_filters(start: datetime, *, longitude: float, max_hours_from_zenith: float | None) -> str | None:
+    return SceneFilter(max_hours_from_zenith=max_hours_from_zenith, longitude=longitude).reason_against(start)
 
 
 def noon_by_fourier_series(day: datetime, longitude: float) -> datetime:
@@ -71,3 +77,21 @@ def test_noon_may_fall_on_another_day_of_utc() -> None:
 
 def test_without_a_limit_every_scan_passes() -> None:
     assert outside_filters(datetime(2020, 2, 2, 4), longitude=LONGITUDE, max_hours_from_zenith=None) is None
+
+
+def test_parts_of_the_time_choose_scenes() -> None:
+    half_hours = SceneFilter({"minute": (0, 30), "hour": (14,)})
+    start = datetime(2020, 2, 2, 14, 30, 16, 500_000)
+    assert half_hours.reason_against(start) is None
+    assert half_hours.reason_against(start.replace(minute=20)) == "filtered: minute 20, wanted 0, 30"
+    assert half_hours.reason_against(start.replace(hour=15)) == "filtered: hour 15, wanted 14"
+    assert SceneFilter({"month": (12, 1, 2), "year": (2020,)}).reason_against(start) is None
+
+
+@given(
+    times=st.lists(st.datetimes(datetime(2020, 1, 1), datetime(2020, 1, 3)), max_size=8),
+    starts=st.lists(st.datetimes(datetime(2020, 1, 1), datetime(2020, 1, 3)), max_size=8, unique=True),
+)
+def test_the_nearest_scenes_are_those_of_a_full_search(times: list[datetime], starts: list[datetime]) -> None:
+    expected = {min(sorted(starts), key=lambda start: abs(start - time)) for time in times if starts}
+    assert nearest_to(times, starts) == expected

@@ -219,7 +219,7 @@ def test_cells_of_a_local_grid() -> None:
     assert grid.shape == (200, 400)
     assert grid.x[[0, -1]].tolist() == [-199500.0, 199500.0]
     assert grid.y[[0, -1]].tolist() == [-99500.0, 99500.0]
-    lon, lat = grid.lonlat()
+    lon, lat = grid.domain.to_world(*np.meshgrid(grid.x, grid.y))
     assert (np.diff(lat[:, 200]) > 0).all()
     assert (np.diff(lon[100]) > 0).all()
     x, y = grid.subcell_centres(2)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from convml_data.images.picture import (
     MISSING_GREY,
-    Band,
     field_picture,
     missing_pixels,
     png_bytes,
@@ -18,6 +17,7 @@ from convml_data.images.picture import (
     truecolor_picture,
 )
 from convml_data.images.stretch import cira_stretch
+from convml_data.images.style import GREY, Band, FieldStyle, TruecolorStyle
 
 
 def reflectances(ny: int = 40, nx: int = 60) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_row_0_is_in_the_north_whichever_way_the_rows_run():
     rgb = np.full((3, 4, 5), 3.0)
     rgb[:, 0] = 100.0
     bright_first, bright_last = (
-        np.asarray(scene_picture(scene(rgb, y), None))[:, :, 0]
+        np.asarray(scene_picture(scene(rgb, y), TruecolorStyle()))[:, :, 0]
         for y in (np.array([40.0, 30.0, 20.0, 10.0]), np.array([10.0, 20.0, 30.0, 40.0]))
     )
 
@@ -142,7 +142,7 @@ def test_a_single_field_is_grey_between_its_limits_and_cold_is_bright():
     kelvin = np.array([[300.0, 250.0], [200.0, 180.0], [np.nan, 320.0]], np.float32)
     data = xr.Dataset({"bt_13": (("y", "x"), kelvin, {"units": "K"})}, coords={"y": [0.0, 1.0, 2.0]})
 
-    pixels = np.asarray(scene_picture(data, (Band("bt_13", dark=300.0, bright=200.0),)))
+    pixels = np.asarray(scene_picture(data, FieldStyle((Band("bt_13", dark=300.0, bright=200.0),), GREY)))
 
     assert (pixels[..., 0] == pixels[..., 1]).all()
     assert (pixels[..., 0] == pixels[..., 2]).all()

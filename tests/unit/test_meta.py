@@ -26,7 +26,9 @@ from convml_data.meta.dataset import (
     load_datasets,
 )
 from convml_data.meta.load import parse_meta, read_meta
+from convml_data.meta.model_files import CoordinateNames, TimeCoordinate
 from convml_data.meta.models import Meta
+from convml_data.meta.place import Trajectories
 from convml_data.meta.schema import json_schema
 from convml_data.sources.base import Interval
 
@@ -83,7 +85,7 @@ def test_the_complete_example() -> None:
     assert (meta.source, meta.product, meta.sector, meta.archive) == ("goes16", "truecolor_rgb", "F", None)
     assert meta.time.spans() == (Interval(datetime(2020, 2, 2, 14), datetime(2020, 2, 2, 14, 30)),)
     assert meta.time.filters.N_hours_from_zenith is None
-    assert meta.domain.model_dump() == {
+    assert meta.domain.model_dump(exclude_none=True) == {
         "central_latitude": 13.3,
         "central_longitude": -57.72,
         "l_zonal": 200e3,
@@ -267,7 +269,7 @@ BAD: dict[str, Bad] = {
     "time without keys": (
         [("time:\n" + SPAN, "time: 2020-02-02\n")],
         "",
-        ["time: 2020-02-02 is not a section", "t_start, t_end, N_days, intervals, filters"],
+        ["time: 2020-02-02 is not a section", "t_start, t_end, N_days, intervals, source, filters"],
     ),
     "no start": (
         [("  t_start: 2020-02-02T14:00\n", "")],
@@ -332,9 +334,9 @@ BAD: dict[str, Bad] = {
         ["time.intervals.days: unknown key (value 1)", "allowed: t_start, t_end, N_days, intervals"],
     ),
     "unknown filter": (
-        [(SPAN, SPAN + "  filters: {minute: [0, 30]}\n")],
+        [(SPAN, SPAN + "  filters: {minit: [0, 30]}\n")],
         "",
-        ["time.filters.minute: unknown key (value [0, 30])", "allowed: N_hours_from_zenith"],
+        ["time.filters.minit: unknown key (value [0, 30])", "allowed: N_hours_from_zenith, year"],
     ),
     "filters in an interval": (
         [(SPAN, "  intervals: [{t_start: 2020-02-02, N_days: 1, filters: {}}]\n")],
@@ -374,12 +376,142 @@ BAD: dict[str, Bad] = {
         "",
         ["domain.l_zonal: 200000000.0 is out of range", "at most 18000000"],
     ),
-    "no side": ([("  l_zonal: 200000\n", "")], "", ["domain.l_zonal: is missing", "`l_zonal: 200000.0`"]),
+    "no side": (
+        [("  l_zonal: 200000\n", "")],
+        "",
+        ["domain: has no l_zonal", "`l_zonal: 200000`", "`kind: as_source`"],
+    ),
     "unknown kind": (
+        [("domain:\n", "domain:\n  kind: circle\n")],
+        "",
+        ["domain.kind: 'circle'", "supported: rect, as_source, spanning_trajectories"],
+    ),
+    "a rectangle as the source": (
         [("domain:\n", "domain:\n  kind: as_source\n")],
         "",
-        ["domain.kind: 'as_source'", "supported: rect"],
+        ["domain: has central_latitude, central_longitude, l_zonal, l_meridional beside kind as_source", "leave"],
     ),
+    "an hour of the next day": (
+        [(SPAN, SPAN + "  filters: {hours: [23, 24]}\n")],
+        "",
+        ["time.filters.hours: 24 is out of range", "it must be from 0 to 23"],
+    ),
+    "a filter that nothing passes": (
+        [(SPAN, SPAN + "  filters: {minute: []}\n")],
+        "",
+        ["time.filters.minute: [] is an empty list"],
+    ),
+    "a filter in both numbers": (
+        [(SPAN, SPAN + "  filters: {minute: 0, minutes: 30}\n")],
+        "",
+        ["time.filters: minute and minutes are both given", "keep one"],
+    ),
+    "no trajectories": (
+        [(SPAN, "  source: trajectories\n")],
+        "",
+        ["trajectories: is missing, and time.source asks for trajectories", "`trajectories: {filepath:"],
+    ),
+    "a span beside that of trajectories": (
+        [(SPAN, SPAN + "  source: trajectories\n")],
+        "trajectories: {filepath: a.nc}\n",
+        ["time.source: 'trajectories' is given beside t_start, t_end", "keep"],
+    ),
+    "a source that is not there yet": (
+        [("goes16", "era5")],
+        "",
+        ["source: 'era5' is not supported yet", "supported: goes16"],
+    ),
+    "a product of another source": (
+        [("goes16", "LES")],
+        "",
+        ["type: 'truecolor_rgb' is no product of a model", "use singlechannel__<variable>"],
+    ),
+    "a level 2 product that is none": (
+        [("truecolor_rgb", "ACHAA")],
+        "",
+        ["type: 'ACHAA' is no level 2 product", "ACHA"],
+    ),
+    "a level 2 product of another sector": (
+        [("truecolor_rgb", "SST")],
+        "sector: C\n",
+        ["sector: C has no SST", "it is made for F"],
+    ),
+    "files of a satellite": ([], "files: '*.nc'\n", ["files: is for files of a model", "this is goes16"]),
+    "sector of a model": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "sector: C\n",
+        ["sector: is for GOES, and this is LES"],
+    ),
+    "flags of a model": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "quality: good\n",
+        ["quality.flags: is for GOES, and this is LES"],
+    ),
+    "an unknown word for quality": ([], "quality: best\n", ["quality: 'best' is not good or any", "[best]"]),
+    "no flags": ([], "quality: {flags: []}\n", ["quality.flags: [] is an empty list"]),
+    "a share above one": (
+        [],
+        "quality: {min_valid_share: 90}\n",
+        ["quality.min_valid_share: 90 is out of range", "at most 1"],
+    ),
+    "a user function without input": (
+        [("truecolor_rgb", "user_function")],
+        "",
+        ["input: is missing", "`input: [bt_11, bt_14]`"],
+    ),
+    "input without a user function": ([], "input: [1]\n", ["input: is for product: user_function"]),
+    "a user function of no channel": (
+        [("truecolor_rgb", "user_function")],
+        "input: [bt_1]\n",
+        ["input: 'bt_1' asks for the brightness temperature of channel 1"],
+    ),
+    "a user function of a field twice": (
+        [("truecolor_rgb", "user_function")],
+        "input: [bt_11, bt_11]\n",
+        ["input: ['bt_11', 'bt_11'] names a field more than once"],
+    ),
+    "limits of a truecolor picture": ([], "image: {vmin: 0}\n", ["image: has no effect", "truecolor_rgb"]),
+    "limits the wrong way": (
+        [("truecolor_rgb", "singlechannel__bt_13")],
+        "image: {vmin: 300, vmax: 200}\n",
+        ["image.vmax: [200.0] is not above vmin [300.0]", "invert: true"],
+    ),
+    "limits of more bands": (
+        [("truecolor_rgb", "singlechannel__bt_13")],
+        "image: {vmin: [200, 210]}\n",
+        ["image.vmin: has 2 values, and the product 1 band"],
+    ),
+    "no colours": (
+        [("truecolor_rgb", "singlechannel__bt_13")],
+        "image: {cmap: virids}\n",
+        ["image.cmap: 'virids' is no colour map of Matplotlib", "viridis"],
+    ),
+    "colours of several bands": (
+        [("truecolor_rgb", "multichannel__1__2")],
+        "image: {cmap: viridis}\n",
+        ["image.cmap: is for products of one band"],
+    ),
+    "a duration in words": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "coordinates: {time: {start: 2020-02-02, step: one minute}}\n",
+        ["coordinates.time.step: 'one minute' is not a duration", "PT30M"],
+    ),
+    "times without a step": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "coordinates: {time: {start: 2020-02-02}}\n",
+        ["coordinates.time: has neither name nor step"],
+    ),
+    "a step backwards": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "coordinates: {x: -50, y: 50}\n",
+        ["coordinates.x: -50 is out of range", "it must be above 0"],
+    ),
+    "half a place": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "coordinates: {lon: XLONG}\n",
+        ["coordinates: lon and lat go together"],
+    ),
+    "no image function": ([], "image_function: my-picture\n", ["image_function: 'my-picture'"]),
     "kilometres for metres": (
         [("l_zonal: 200000", "l_zonal: 200")],
         "",
@@ -501,7 +633,7 @@ def test_all_problems_at_once() -> None:
         parse(
             ("goes16", "goes15"),
             ("truecolor_rgb", "infrared"),
-            (SPAN, "  t_start: soon\n  filters: {minute: 0}\n"),
+            (SPAN, "  t_start: soon\n  filters: {minute: 60}\n"),
             ("1000.0", "0"),
             add="  seed: x\n",
         )
@@ -580,6 +712,23 @@ _TextTimes.add_constructor("tag:yaml.org,2002:timestamp", _TextTimes.construct_y
 #: Beyond a schema: two values that do not fit each other, or text whose meaning is wrong.
 UNSEEN_BY_SCHEMA = {
     "a channel twice",
+    "a filter in both numbers",
+    "a user function of a field twice",
+    "a user function of no channel",
+    "a user function without input",
+    "an hour of the next day",
+    "colours of several bands",
+    "flags of a model",
+    "a level 2 product of another sector",
+    "half a place",
+    "input without a user function",
+    "limits of a truecolor picture",
+    "limits of more bands",
+    "limits the wrong way",
+    "no colours",
+    "no trajectories",
+    "a duration in words",
+    "a span beside that of trajectories",
     "end before start",
     "too long",
     "no such day",
@@ -630,12 +779,23 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
             assert field.examples, key
 
     sections = {type(parse()), *(type(value) for _, value in parse() if isinstance(value, BaseModel))}
-    sections |= {type(parse().time.filters), type(parse().sampling.triplets)}
-    assert len(sections) == 8
+    sections |= {
+        type(parse().time.filters),
+        type(parse().sampling.triplets),
+        CoordinateNames,
+        TimeCoordinate,
+        Trajectories,
+    }
+    assert {section.__name__ for section in sections} == {"Meta", *json_schema()["$defs"]} - {"TimeSpan"}
     for section in sections:
         check(section)
     examples = {key: field.examples[0] for key, field in Meta.model_fields.items() if field.examples}
+    of_models = {key: examples.pop(key) for key in ("files", "coordinates", "level")}
+    del examples["input"], examples["image"]
     assert Meta.model_validate(examples).source == "goes16"
+    del examples["sector"], examples["product_options"], examples["quality"]
+    others = {"source": "LES", "product": "singlechannel__rlut", "image": {"vmin": 0.0}}
+    assert Meta.model_validate(examples | of_models | others).source == "LES"
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "meta-yaml.md"

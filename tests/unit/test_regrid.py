@@ -37,7 +37,7 @@ def scene_over(domain: LocalDomain, grid: FixedGrid) -> xr.Dataset:
     return xr.Dataset(
         {"field": (("y", "x"), values, {"units": "K", "grid_mapping": "geos"})},
         coords={"x": cropped.x, "y": cropped.y},
-        attrs={"fixed_grid": json.dumps(cropped.to_dict()), "satellite": "goes16"},
+        attrs={"source_grid": json.dumps(cropped.to_dict()), "satellite": "goes16"},
     )
 
 

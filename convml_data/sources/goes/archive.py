@@ -245,7 +245,7 @@ def _reason(files: Mapping[str, SourceFile], wanted: Sequence[str]) -> str | Non
     if missing:
         return f"missing channel{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
     empty = [
-        f"channel {key} is an empty object (0 bytes): {file.url.rpartition('/')[2]}"
+        f"{f'channel {key}' if key.isdecimal() else key} is an empty object (0 bytes): {file.url.rpartition('/')[2]}"
         for key, file in files.items()
         if file.size == 0
     ]

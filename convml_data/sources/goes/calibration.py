@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from convml_data.sources.goes.quality import Flags
+
 Float32Array = npt.NDArray[np.float32]
 
 #: What the values of the data quality flag mean (PUG, volume 3, table 5.1.3.5).
@@ -22,6 +24,9 @@ DQF_MEANINGS = (
     "focal_plane_temperature_threshold_exceeded",
 )
 _NO_VALUE = DQF_MEANINGS.index("no_value")
+
+#: The same for files that do not explain their flags.
+FLAGS = Flags.described([f"{meaning}_qf" for meaning in DQF_MEANINGS], range(len(DQF_MEANINGS)), None, 255, 8)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ def radiance(counts: npt.NDArray[np.integer], dqf: npt.NDArray[np.uint8], packin
     """Spectral radiance, NaN where the counts are fill or the quality flag says "no value".
 
     All other pixels are kept, the conditionally usable and the saturated (out of range) too, as
-    satpy's reader does by default; :func:`dqf_shares` tells how many there are. Negative radiances
-    are noise around zero and are kept, so that means over dark areas are not biased.
+    satpy's reader does by default; which of them are wanted is told by :mod:`.quality`. Negative
+    radiances are noise around zero and are kept, so that means over dark areas are not biased.
 
     Parameters
     ----------

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from convml_data.errors import SceneError
 from convml_data.geometry.cover import window_over
 from convml_data.geometry.fixed_grid import FixedGrid
-from convml_data.geometry.local import LocalDomain
+from convml_data.geometry.local import Domain
+from convml_data.geometry.model_grids import LatLonGrid
 from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import Scan
 from convml_data.sources.goes import calibration
 from convml_data.sources.goes.abi import AbiFile, Channel
+from convml_data.sources.goes.domain_shares import Image
+from convml_data.sources.goes.quality import Quality
 
 #: How far beyond the domain a window reaches, in pixels of 2 km: enough for bilinear interpolation and
 #: for averaging over cells at the domain's edge, on pixels of any channel.
@@ -36,7 +40,13 @@ class Crop:
     grid
         Of the window.
     radiance
-        Shape of the grid, NaN where missing.
+        Shape of the grid, NaN where missing or rejected.
+    image
+        Where the file has no value.
+    rejected
+        Where the file has a value whose data quality flag is not one of those kept.
+    kept_flags
+        The flags that are kept, see :class:`~.quality.Kept`.
     dqf_shares
         Share of the window's pixels with each data quality flag.
     file_name, bytes_read, requests
@@ -46,6 +56,9 @@ class Crop:
     channel: Channel
     grid: FixedGrid
     radiance: calibration.Float32Array
+    image: Image
+    rejected: npt.NDArray[np.bool_]
+    kept_flags: str
     dqf_shares: Mapping[str, float]
     file_name: str
     bytes_read: int
@@ -63,7 +76,7 @@ class Crop:
 
 
 def read_crops(
-    scan: Scan, satellite: str, sector: str, channels: Sequence[int], domain: LocalDomain
+    scan: Scan, satellite: str, sector: str, channels: Sequence[int], domain: Domain, quality: Quality
 ) -> tuple[Crop, ...]:
     """The window over a domain from each channel's file, all over exactly one area.
 
@@ -72,7 +85,8 @@ def read_crops(
     ArchiveError
         The archive cannot be reached.
     SceneError
-        A file is broken or not what its name says, or the files do not show the domain.
+        A file is broken or not what its name says, or lacks a data quality flag that was asked for, or
+        the files do not show the domain.
     """
     # A channel's file takes some ten rounds to the archive, so the channels are read side by side.
     with ExitStack() as stack, ThreadPoolExecutor(len(channels)) as threads:
@@ -80,16 +94,29 @@ def read_crops(
         for file, number in zip(files, channels, strict=True):
             _check_identity(file, satellite, number)
         coarsest = max((file.grid for file in files), key=lambda grid: grid.dx)
-        window = window_over(domain, coarsest, round(MARGIN * _TWO_KILOMETRES_RAD / coarsest.dx))
-        if window is None:
-            raise SceneError(
-                f"the domain of {domain.l_zonal / 1e3:g} x {domain.l_meridional / 1e3:g} km around "
-                f"{domain.central_latitude:g}N {domain.central_longitude:g}E lies outside of sector "
-                f"{sector}, which shows {_bounds_in_words(coarsest)} in this scan",
-                where=files[0].url,
-                remedy="Move `domain`, or choose another `sector` or satellite in meta.yaml",
-            )
-        return tuple(threads.map(partial(_crop, coarsest=coarsest, window=window), files))
+        window = require_window(domain, coarsest, sector, files[0].url)
+        return tuple(threads.map(partial(_crop, coarsest=coarsest, window=window, quality=quality), files))
+
+
+def require_window(domain: Domain, grid: FixedGrid | LatLonGrid, sector: str, url: str) -> Window:
+    """The part of a file's pixels that covers a domain and a margin.
+
+    Raises
+    ------
+    SceneError
+        The file, which ``url`` names, shows nothing of the domain.
+    """
+    pixels = round(MARGIN * _TWO_KILOMETRES_RAD / grid.dx) if isinstance(grid, FixedGrid) else 1
+    window = window_over(domain, grid, max(pixels, 1))
+    if window is None:
+        lon, lat = (float(degrees) for degrees in domain.to_world(0, 0))
+        raise SceneError(
+            f"the domain of {domain.l_zonal / 1e3:g} x {domain.l_meridional / 1e3:g} km around "
+            f"{lat:g}N {lon:g}E lies outside of sector {sector}, which shows {_bounds_in_words(grid)} in this scan",
+            where=url,
+            remedy="Move `domain`, or choose another `sector` or satellite in meta.yaml",
+        )
+    return window
 
 
 def _check_identity(file: AbiFile, satellite: str, number: int) -> None:
@@ -102,7 +129,7 @@ def _check_identity(file: AbiFile, satellite: str, number: int) -> None:
         )
 
 
-def _crop(file: AbiFile, coarsest: FixedGrid, window: Window) -> Crop:
+def _crop(file: AbiFile, coarsest: FixedGrid, window: Window, quality: Quality) -> Crop:
     """``window`` of the coarsest grid from a file of that grid or a finer one."""
     factor = file.grid.coarsening_to(coarsest)
     if factor is None:
@@ -112,23 +139,35 @@ def _crop(file: AbiFile, coarsest: FixedGrid, window: Window) -> Crop:
             where=file.url,
             remedy="Leave this scene out: its files are not of one scan of the sector",
         )
+    kept = file.channel.flags.kept(quality, (), file.url)
     fine_window = window.refined(factor)
     counts, dqf = file.read_counts(fine_window)
+    radiance = calibration.radiance(counts, dqf, file.channel.packing)
+    missing = np.isnan(radiance)
+    rejected = ~(missing | kept.among(dqf))
+    radiance[rejected] = np.nan
+    grid = file.grid.cropped(fine_window)
     return Crop(
-        file.channel,
-        file.grid.cropped(fine_window),
-        calibration.radiance(counts, dqf, file.channel.packing),
-        calibration.dqf_shares(dqf),
-        file.url.rpartition("/")[2],
-        file.bytes_read,
-        file.requests,
+        channel=file.channel,
+        grid=grid,
+        radiance=radiance,
+        image=Image(file.grid, grid, missing),
+        rejected=rejected,
+        kept_flags=kept.text,
+        dqf_shares=calibration.dqf_shares(dqf),
+        file_name=file.file_name,
+        bytes_read=file.bytes_read,
+        requests=file.requests,
     )
 
 
-def _bounds_in_words(grid: FixedGrid) -> str:
-    rows, columns = (np.linspace(0, n - 1, 33) for n in grid.shape)
-    lon, lat = grid.view.lonlat(*np.meshgrid(grid.x0 + grid.dx * columns, grid.y0 + grid.dy * rows))
-    east = (lon - grid.view.sub_longitude + 180) % 360 - 180 + grid.view.sub_longitude  # no date line
+def _bounds_in_words(grid: FixedGrid | LatLonGrid) -> str:
+    if isinstance(grid, FixedGrid):
+        rows, columns = (np.linspace(0, n - 1, 33) for n in grid.shape)
+        lon, lat = grid.view.lonlat(*np.meshgrid(grid.x0 + grid.dx * columns, grid.y0 + grid.dy * rows))
+        east = (lon - grid.view.sub_longitude + 180) % 360 - 180 + grid.view.sub_longitude  # no date line
+    else:
+        east, lat = grid.lon, grid.lat
     if np.isnan(lat).all():
         return "nothing of the earth"
     return f"{np.nanmin(lat):.1f}N to {np.nanmax(lat):.1f}N, {np.nanmin(east):.1f}E to {np.nanmax(east):.1f}E"

@@ -9,10 +9,14 @@ import numpy as np
 import xarray as xr
 
 from convml_data.geometry.fixed_grid import FixedGrid
+from convml_data.geometry.model_grids import LatLonGrid
+from convml_data.meta.level2 import Level2
 from convml_data.meta.products import ChannelField, Channels
+from convml_data.sources.base import CATEGORICAL
 from convml_data.sources.goes import rayleigh, truecolor
 from convml_data.sources.goes.calibration import Float32Array
 from convml_data.sources.goes.crops import Crop
+from convml_data.sources.goes.level2 import Level2Crop
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Made:
     """
 
     name: str
-    grid: FixedGrid
+    grid: FixedGrid | LatLonGrid
     variable: xr.Variable
     coordinates: Mapping[str, xr.Variable]
     attributes: Mapping[str, str]
@@ -90,6 +94,14 @@ def make_channels(crops: Sequence[Crop], product: Channels) -> Made:
         },
         {},
     )
+
+
+def make_level2(crop: Level2Crop, level2: Level2) -> Made:
+    """A variable of a level 2 product; the attribute ``categorical`` tells that its values are codes."""
+    attributes = {"long_name": level2.product.title} | crop.attributes
+    if level2.variable.categories:
+        attributes |= CATEGORICAL
+    return Made(level2.name, crop.grid, xr.Variable(("y", "x"), crop.values, attributes), {}, {})
 
 
 def _values(crop: Crop, field: ChannelField) -> Float32Array:

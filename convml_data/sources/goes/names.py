@@ -95,4 +95,7 @@ def _encode_time(time: datetime) -> str:
 
 
 def _decode_time(digits: str) -> datetime:
-    return datetime.strptime(digits[:-1], "%Y%j%H%M%S") + timedelta(milliseconds=100 * int(digits[-1]))
+    time = datetime.strptime(digits[:-1], "%Y%j%H%M%S") + timedelta(milliseconds=100 * int(digits[-1]))
+    if _encode_time(time) != digits:  # strptime takes day 366 of any year
+        raise ValueError(f"there is no such time as {digits}")
+    return time

@@ -1,0 +1,1 @@
+"""SatCORPS CERES GEO Edition 4: cloud and radiation properties retrieved from geostationary imagers, hourly."""

@@ -1,0 +1,1 @@
+"""Large-eddy simulations and any other gridded fields in netCDF files of the user's own."""

@@ -1,0 +1,67 @@
+"""How much of a domain has values, by equally spaced points of it, each of which counts by its nearest pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from convml_data.geometry.local import Domain
+from convml_data.geometry.source_grids import SourceGrid
+
+BoolArray = npt.NDArray[np.bool_]
+
+#: Points along each side of a domain.
+POINTS_ALONG_SIDE = 256
+
+
+@dataclass(frozen=True)
+class NearestPixels:
+    """The pixels nearest to the points of a domain.
+
+    Parameters
+    ----------
+    inside
+        Shape (points,): whether the grid has a pixel at a point.
+    rows, columns
+        Of those pixels, shape (points inside,).
+    """
+
+    inside: BoolArray
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+
+    def sampled(self, values: BoolArray) -> BoolArray:
+        """What holds at each point, shape (points,), from what holds at each pixel; false where there is none."""
+        at_points = np.zeros(self.inside.shape, np.bool_)
+        at_points[self.inside] = values[self.rows, self.columns]
+        return at_points
+
+
+@lru_cache(maxsize=16)
+def nearest_pixels(domain: Domain, grid: SourceGrid) -> NearestPixels:
+    """The pixels nearest to the points of a domain; remembered, since many scenes share both."""
+    points = domain.to_world(*domain.lattice(POINTS_ALONG_SIDE))
+    row, column = (np.rint(np.nan_to_num(at, nan=-1)).astype(np.intp) for at in grid.pixel_of(*points))
+    inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])
+    return NearestPixels(inside, row[inside], column[inside])
+
+
+def valid_share(domain: Domain, grid: SourceGrid, valid: BoolArray) -> float:
+    """Share of a domain's area that has values.
+
+    Parameters
+    ----------
+    domain
+        All of it counts, what lies beside the grid too.
+    grid, valid
+        Of a field, and where it has values, shape of the grid.
+    """
+    return share_of(nearest_pixels(domain, grid).sampled(valid))
+
+
+def share_of(points: BoolArray) -> float:
+    """Share of the points at which something holds."""
+    return float(np.count_nonzero(points) / points.size)

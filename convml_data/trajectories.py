@@ -1,0 +1,98 @@
+"""Trajectories: points that move, such as ships, balloons or air masses, from a netCDF file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from convml_data.errors import MetaError
+from convml_data.geometry.local import LocalDomain
+from convml_data.sources.base import Interval
+from convml_data.store.netcdf import open_netcdf
+
+_REMEDY = "Write a netCDF file with the variables time, lat and lon along one dimension, or name another file"
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """The points of one or several trajectories.
+
+    Parameters
+    ----------
+    times
+        Shape (points,), UTC, ``datetime64[us]``, in any order.
+    lat, lon
+        Shape (points,), degrees north and east.
+    """
+
+    times: npt.NDArray[np.datetime64]
+    lat: npt.NDArray[np.float64]
+    lon: npt.NDArray[np.float64]
+
+    @property
+    def span(self) -> Interval:
+        """From the first time to the last."""
+        first, last = (time.astype(datetime) for time in (self.times.min(), self.times.max()))
+        return Interval(first, last)
+
+    def domain(self, padding: float) -> LocalDomain:
+        """The rectangle around the points' mean position that holds all of them.
+
+        Parameters
+        ----------
+        padding
+            Sides over twice the largest distance of a point from the centre in x and in y.
+        """
+        lon, lat = np.deg2rad(self.lon), np.deg2rad(self.lat)
+        x, y, z = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
+        east, north, up = x.mean(), y.mean(), z.mean()
+        centre = LocalDomain(
+            float(np.rad2deg(np.arctan2(up, np.hypot(east, north)))), float(np.rad2deg(np.arctan2(north, east))), 1, 1
+        )
+        away_x, away_y = centre.from_lonlat(self.lon, self.lat)
+        return centre.resized(*(float(2 * padding * np.abs(away).max()) for away in (away_x, away_y)))
+
+
+def read_trajectories(path: Path) -> Trajectories:
+    """The trajectories in a netCDF file.
+
+    ``time`` has one dimension; ``lat`` and ``lon`` have it too and may have others, one of several
+    trajectories for example. Points without a position or time are passed over.
+
+    Raises
+    ------
+    MetaError
+        The file is not there, is no such file, or holds no point.
+    """
+    where = f"{path} (trajectories.filepath)"
+    try:
+        with open_netcdf(path) as dataset:
+            missing = [name for name in ("time", "lat", "lon") if name not in dataset.variables]
+            if missing:
+                found = ", ".join(map(str, dataset.variables))
+                raise MetaError(f"the file has no {', '.join(missing)}, but {found}", where=where, remedy=_REMEDY)
+            lat, lon, time = (dataset[name].load() for name in ("lat", "lon", "time"))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MetaError(f"this cannot be read as netCDF ({error})", where=where, remedy=_REMEDY) from error
+    if not np.issubdtype(time.dtype, np.datetime64):
+        raise MetaError(
+            f"time has no units such as `seconds since 2020-02-02` but values such as {time.values.ravel()[:1]}",
+            where=where,
+            remedy=_REMEDY,
+        )
+    if lat.dims != lon.dims or not set(time.dims) <= set(lat.dims):
+        raise MetaError(
+            f"time {time.dims}, lat {lat.dims} and lon {lon.dims} do not go together", where=where, remedy=_REMEDY
+        )
+    times = time.broadcast_like(lat).transpose(*lat.dims).values.ravel().astype("datetime64[us]")
+    lats, lons = (np.asarray(values, np.float64).ravel() for values in (lat.values, lon.values))
+    there = np.isfinite(lats) & np.isfinite(lons) & ~np.isnat(times)
+    if not there.any():
+        raise MetaError("the file holds no point with time, lat and lon", where=where, remedy=_REMEDY)
+    if np.abs(lats[there]).max() > 90:
+        raise MetaError(f"lat reaches {np.abs(lats[there]).max():g}", where=where, remedy="Give degrees north")
+    return Trajectories(times[there], lats[there], lons[there])

@@ -1,0 +1,210 @@
+"""Functions of the user: fields and pictures made by ``user_functions.py`` beside ``meta.yaml``.
+
+The file is imported once in each process and each time its content changes. It is code of the user's
+own, and runs with the user's rights.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from convml_data.errors import MetaError, SceneError
+from convml_data.fingerprints import fingerprint_of_file
+
+#: What arguments that hold a field are called.
+ARGUMENT = "da_{}"
+
+
+def load_function(file: Path, name: str, arguments: tuple[str, ...]) -> Callable[..., Any]:
+    """A function of the user's file.
+
+    Parameters
+    ----------
+    file
+        The file.
+    name
+        Of the function.
+    arguments
+        Names of the arguments that it will be called with.
+
+    Raises
+    ------
+    MetaError
+        There is no such file or function, the file cannot be imported, or the function does not
+        take these arguments.
+    """
+    try:
+        module = _imported(file, fingerprint_of_file(file))
+    except OSError as error:
+        raise MetaError(
+            f"the function {name} is wanted, and its file cannot be read ({error.strerror})",
+            where=str(file),
+            remedy=f"Write `def {name}({', '.join(arguments)}):` into this file",
+        ) from error
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(function):
+        raise MetaError(
+            f"there is no function {name}",
+            where=str(file),
+            remedy=f"Write `def {name}({', '.join(arguments)}):` into this file",
+        )
+    try:
+        inspect.signature(function).bind(**dict.fromkeys(arguments))
+    except TypeError as error:
+        raise MetaError(
+            f"{name}{inspect.signature(function)} cannot be called with {', '.join(arguments)} ({error})",
+            where=str(file),
+            remedy=f"Write `def {name}({', '.join(arguments)}):`",
+        ) from error
+    return function
+
+
+@lru_cache(maxsize=8)
+def _imported(file: Path, content: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_user_functions_{content}", file)
+    assert spec is not None  # as the file ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise MetaError(
+            f"this file cannot be imported: {_words_of(error, file)}", where=str(file), remedy="Mend it"
+        ) from error
+    return module
+
+
+def call_field_function(file: Path, name: str, fields: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    """What a function makes of fields on one grid.
+
+    Parameters
+    ----------
+    file, name
+        Of the function.
+    fields
+        By name, each (y, x) with the attributes ``units`` and ``long_name``.
+
+    Returns
+    -------
+    DataArray
+        (y, x) or (bands, y, x), float32, NaN where it is not finite, on the fields' grid, with
+        ``units`` and ``long_name``.
+
+    Raises
+    ------
+    MetaError
+        As :func:`load_function`.
+    SceneError
+        The function failed or returned something else; the message says what, and what it was to return.
+    """
+    arguments = {ARGUMENT.format(field): array for field, array in fields.items()}
+    function = load_function(file, name, tuple(arguments))
+    (ny, nx) = next(iter(fields.values())).shape
+    wanted = (
+        f"a DataArray with dims (y, x) or (bands, y, x), y {ny} and x {nx} long, and the attributes units and long_name"
+    )
+    returned = _called(function, file, name, {key: array.copy(deep=True) for key, array in arguments.items()})
+
+    if not isinstance(returned, xr.DataArray):
+        raise _broken(file, name, wanted, f"a {type(returned).__name__}")
+    if set(returned.dims) not in ({"y", "x"}, {"bands", "y", "x"}):
+        raise _broken(file, name, wanted, f"dims {returned.dims}")
+    if (returned.sizes["y"], returned.sizes["x"]) != (ny, nx):
+        raise _broken(file, name, wanted, f"y {returned.sizes['y']} and x {returned.sizes['x']} long")
+    if returned.dtype.kind not in "fiub":
+        raise _broken(file, name, wanted, f"values of type {returned.dtype}")
+    missing = [key for key in ("units", "long_name") if not isinstance(returned.attrs.get(key), str)]
+    if missing:
+        raise _broken(
+            file,
+            name,
+            wanted,
+            f"an array without {' and '.join(missing)} among its attributes",
+        )
+    ordered = returned.transpose(*(dim for dim in ("bands", "y", "x") if dim in returned.dims))
+    return ordered.astype(np.float32).where(np.isfinite(ordered))
+
+
+def call_image_function(file: Path, name: str, field: xr.DataArray) -> npt.NDArray[np.floating]:
+    """What a function makes of a scene or tile as a picture.
+
+    Parameters
+    ----------
+    file, name
+        Of the function.
+    field
+        (y, x) or (bands, y, x).
+
+    Returns
+    -------
+    ndarray
+        Red, green and blue from 0 to 1, shape (3, ny, nx), rows as in the field, NaN where the
+        function gave NaN.
+
+    Raises
+    ------
+    MetaError
+        As :func:`load_function`.
+    SceneError
+        The function failed or returned something else; the message says what, and what it was to return.
+    """
+    scene = field.squeeze(drop=True)
+    function = load_function(file, name, (ARGUMENT.format("scene"),))
+    ny, nx = field.shape[-2:]
+    wanted = (
+        f"a DataArray with dims (y, x, rgb) in any order, y {ny}, x {nx} and rgb 3 or more long, values from 0 to 1"
+    )
+    returned = _called(function, file, name, {ARGUMENT.format("scene"): scene.copy(deep=True)})
+
+    if not isinstance(returned, xr.DataArray):
+        raise _broken(file, name, wanted, f"a {type(returned).__name__}")
+    if set(returned.dims) != {"y", "x", "rgb"}:
+        raise _broken(file, name, wanted, f"dims {returned.dims}")
+    sizes = returned.sizes
+    if (sizes["y"], sizes["x"]) != (ny, nx) or sizes["rgb"] < 3:
+        raise _broken(file, name, wanted, f"y {sizes['y']}, x {sizes['x']} and rgb {sizes['rgb']} long")
+    if "y" in returned.coords and "y" in scene.coords:
+        returned = returned.sel(y=scene["y"])  # in the scene's order of rows
+    rgb = np.asarray(returned.transpose("rgb", "y", "x").values[:3], np.float64)
+    low, high = np.nanmin(rgb, initial=0.0), np.nanmax(rgb, initial=1.0)
+    if low < 0 or high > 1:
+        raise _broken(file, name, wanted, f"values from {np.nanmin(rgb):g} to {np.nanmax(rgb):g}")
+    return rgb
+
+
+def _broken(file: Path, name: str, wanted: str, returned: str) -> SceneError:
+    return SceneError(
+        f"{name} returned {returned}, and was to return {wanted}", where=str(file), remedy="Mend the function"
+    )
+
+
+def _called(function: Callable[..., Any], file: Path, name: str, arguments: Mapping[str, xr.DataArray]) -> Any:
+    try:
+        return function(**arguments)
+    except Exception as error:
+        raise SceneError(
+            f"{name} failed: {_words_of(error, file)}", where=str(file), remedy="Mend the function"
+        ) from error
+
+
+def _words_of(error: Exception, file: Path) -> str:
+    """An error in the file, with the line that led to it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno]
+    place = f" in line {lines[-1]}" if lines else ""
+    return f"{type(error).__name__}{place}: {error}"

@@ -1,0 +1,228 @@
+"""Make the pictures of the documentation, each by the command that a user runs.
+
+``python docs/pictures/make.py [FOLDER]``. Each picture is that of the first regridded scene of a dataset, made by
+``convml-data regrid``. Most are of a simulated archive. Those of level 2 products, of composites at night and of
+models need real files: granules in ``noaa-goes16`` and ``noaa-goes17`` as in the public buckets, and model output in
+``les``, below FOLDER or, without it, below the folder that the environment variable CONVML_SHARED_DATA names.
+Pictures whose files are not there are left as they are, and are named at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from convml_data_dagster.cli import main as convml_data
+
+HERE = Path(__file__).resolve().parent
+EXAMPLE = HERE.parents[1] / "examples" / "split_window"
+
+LONGEST_SIDE = 400
+MOST_BYTES = 60_000
+
+TRADES = {"central_latitude": 13.3, "central_longitude": -57.72, "l_zonal": 300e3, "l_meridional": 240e3}
+AFTERNOON = {"t_start": "2020-02-02T14:00", "t_end": "2020-02-02T14:30"}
+CHANNELS = (1, 2, 3, 4, 5, 13, 14, 15)
+
+NIGHT = {"t_start": "2019-12-01T10:27", "t_end": "2019-12-01T10:28"}
+WITHOUT_TABLES = {"product_options": {"rayleigh_correction": False}}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture and the dataset that it is of.
+
+    Parameters
+    ----------
+    name
+        Of its file, without the ending.
+    meta
+        The ``meta.yaml``.
+    needs
+        What must be below the folder of real files; None where a simulated archive gives it all.
+    """
+
+    name: str
+    meta: Mapping[str, Any]
+    needs: str | None = None
+
+
+def simulated(name: str, product: str, resolution: float = 1000.0, **keys: Any) -> Picture:
+    """Trade-wind cumulus."""
+    keys = {"time": AFTERNOON, "domain": TRADES, "sampling": {"resolution": resolution}} | keys
+    return Picture(name, {"source": "goes16", "product": product} | keys)
+
+
+def ceres(name: str, variable: str, **keys: Any) -> Picture:
+    """The same clouds as CERES shows them, on pixels of 6 km."""
+    domain = TRADES | {"l_zonal": 900e3, "l_meridional": 720e3}
+    return simulated(name, f"goes16n__{variable}", 3000.0, source="ceres", domain=domain, **keys)
+
+
+def granules(name: str, source: str, product: str, needs: str, resolution: float, **keys: Any) -> Picture:
+    """Files of the public archive."""
+    meta = {"source": source, "product": product, "sampling": {"resolution": resolution}}
+    return Picture(name, meta | keys, f"noaa-{source}/{needs}")
+
+
+def night(name: str, product: str) -> Picture:
+    """A mesoscale sector over the Pacific before dawn."""
+    keys = {"sector": "M1", "time": NIGHT, "domain": {"kind": "as_source"}}
+    return granules(name, "goes17", product, "ABI-L1b-RadM/2019/335/10", 5000.0, **keys)
+
+
+def model(name: str, product: str, file: str, resolution: float, **keys: Any) -> Picture:
+    """Output of a model."""
+    return Picture(
+        name, {"source": "LES", "product": product, "sampling": {"resolution": resolution}} | keys, f"les/{file}"
+    )
+
+
+PICTURES = (
+    simulated("truecolor_rgb", "truecolor_rgb", **WITHOUT_TABLES),
+    simulated("singlechannel_radiance", "singlechannel__2"),
+    simulated("singlechannel_bt", "singlechannel__bt_13"),
+    simulated("singlechannel_refl", "singlechannel__refl_5"),
+    simulated("singlechannel_cmap", "singlechannel__bt_13", image={"vmin": 284, "vmax": 297, "cmap": "magma"}),
+    simulated("multichannel", "multichannel__refl_2__refl_5__bt_13"),
+    simulated("composite_day", "composite__day_cloud_type"),
+    simulated("user_function", "user_function"),
+    ceres("ceres_stored", "cloud_top_height", image={"cmap": "viridis"}),
+    ceres("ceres_derived", "approximate_toa_net_radiation_flux", image={"vmin": 0, "vmax": 800, "cmap": "inferno"}),
+    night("composite_night", "composite__airmass"),
+    night("composite_of_limits", "composite__cloudtop"),
+    granules(
+        "level2",
+        "goes17",
+        "ACHA",
+        "ABI-L2-ACHAC/2022/121/00",
+        5000.0,
+        sector="C",
+        time={"t_start": "2022-05-01T00:56", "t_end": "2022-05-01T00:57"},
+        domain={"central_latitude": 35, "central_longitude": -130, "l_zonal": 1500e3, "l_meridional": 1000e3},
+        image={"vmin": 0, "vmax": 12000, "cmap": "viridis"},
+    ),
+    granules(
+        "level2_quality",
+        "goes16",
+        "AOD",
+        "ABI-L2-AODC/2018/319/14",
+        2500.0,
+        sector="C",
+        quality=["high_quality_retrieval_qf", "medium_quality_retrieval_qf"],
+        time={"t_start": "2018-11-15T14:02", "t_end": "2018-11-15T14:03"},
+        domain={"central_latitude": 28, "central_longitude": -81, "l_zonal": 800e3, "l_meridional": 600e3},
+        image={"vmin": 0, "vmax": 0.5, "cmap": "viridis"},
+    ),
+    model(
+        "model_plane",
+        "singlechannel__u",
+        "movie000.nc",
+        25.0,
+        coordinates={"time": {"start": "2020-02-02", "step": "PT60S"}, "x": 100, "y": 100},
+    ),
+    model(
+        "model_lonlat",
+        "singlechannel__U10",
+        "mercator_sample.nc",
+        2000.0,
+        image={"vmin": -40, "vmax": 40, "cmap": "RdBu"},
+    ),
+)
+
+
+def make(pictures: Sequence[Picture], real: Path | None) -> list[str]:
+    """Make pictures; gives the reasons of those that were not."""
+    missing = []
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        os.environ["DAGSTER_HOME"] = str(folder / "dagster")
+        _simulate(folder / "archive")
+        for picture in pictures:
+            if picture.needs is not None and (real is None or not (real / picture.needs).exists()):
+                missing.append(f"{picture.name}.png needs {picture.needs}")
+                continue
+            dataset = _write_dataset(folder, picture, real)
+            _run("regrid", "--data-path", str(dataset))
+            scene = min((dataset / "rect").glob("*.png"))
+            _save(scene, HERE / f"{picture.name}.png")
+    return missing
+
+
+def _simulate(archive: Path) -> None:
+    span = ("--t-start", AFTERNOON["t_start"], "--t-end", AFTERNOON["t_end"])
+    place = ("--lat", str(TRADES["central_latitude"]), "--lon", str(TRADES["central_longitude"]))
+    goes = ("--satellite", "goes16", "--extent", "300e3", "--channels", ",".join(map(str, CHANNELS)))
+    ceres = ("--source", "ceres", "--satellite", "goes16n", "--extent", "900e3")
+    for of_source in (goes, ceres):
+        _run("simulate", str(archive), *of_source, *span, *place)
+
+
+def _write_dataset(folder: Path, picture: Picture, real: Path | None) -> Path:
+    """The dataset's folder, which a function of the user shares its name with."""
+    dataset = folder / picture.name
+    dataset.mkdir()
+    meta = dict(picture.meta)
+    if meta["product"] == "user_function":
+        dataset = Path(shutil.copytree(EXAMPLE, dataset / EXAMPLE.name))
+        meta = yaml.safe_load((EXAMPLE / "meta.yaml").read_text())
+        meta["sampling"] = {"resolution": 1000.0}
+    if meta["source"] == "LES":
+        assert real is not None
+        (dataset / "source_data" / "LES").mkdir(parents=True)
+        shutil.copy(real / str(picture.needs), dataset / "source_data" / "LES")
+    elif meta["source"] == "ceres":
+        meta["archive"] = str(folder / "archive")
+    else:
+        meta["archive"] = str((real if picture.needs and real else folder / "archive") / "noaa-{satellite}")
+    (dataset / "meta.yaml").write_text(yaml.safe_dump(meta, sort_keys=False))
+    return dataset
+
+
+def _run(*arguments: str) -> None:
+    """Run ``convml-data``, without its progress where all goes well."""
+    output = io.StringIO()
+    with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
+        status = convml_data(arguments)
+    if status != 0:
+        sys.exit(f"convml-data {' '.join(arguments)} failed:\n{output.getvalue()}")
+
+
+def _save(scene: Path, path: Path) -> None:
+    """Keep the picture, shrunk if it is large, in fewer colours if its file would be."""
+    with Image.open(scene) as image:
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        image.save(path, optimize=True)
+        if path.stat().st_size > MOST_BYTES:
+            image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def main() -> int:
+    """Make all pictures and give the exit status."""
+    parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
+    given = os.environ.get("CONVML_SHARED_DATA")
+    parser.add_argument("folder", nargs="?", type=Path, default=given and Path(given), help="holds real files")
+    folder = parser.parse_args().folder
+    if folder is not None and not folder.is_dir():
+        sys.exit(f"there is no folder {folder}")
+    missing = make(PICTURES, folder and folder.resolve())
+    for reason in missing:
+        print(f"not made: {reason} in the folder of real files", file=sys.stderr)
+    print(f"{len(PICTURES) - len(missing)} of {len(PICTURES)} pictures in {HERE}")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
