@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test lint format constraints clean-demo
+.PHONY: setup demo ui test lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -60,6 +60,10 @@ format: $(READY)
 constraints: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --upgrade --no-header --no-annotate \
 		--no-emit-index-url pyproject.toml -o constraints.txt
+
+# Those of level 2 products, of composites at night and of models need the files that the tests on real data need.
+pictures: $(READY)
+	$(BIN)/python docs/pictures/make.py
 
 clean-demo:
 	rm -rf $(DEMO)

@@ -85,10 +85,13 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 def _validate(arguments: argparse.Namespace) -> int:
     from convml_data.meta.dataset import load_dataset
     from convml_data.sources import check_functions
-    from convml_data.store.dataset import DatasetStore
     from convml_data.tiles.plan import box_for_triplets
 
-    dataset = DatasetStore.of(load_dataset(arguments.data_path)).dataset
+    dataset = load_dataset(arguments.data_path)
+    if not dataset.is_located:
+        from convml_data.store.dataset import DatasetStore
+
+        dataset = DatasetStore.of(dataset).dataset
     check_functions(dataset)
     triplets, length = dataset.meta.sampling.triplets, dataset.tile_length
     if triplets is not None and length is not None and dataset.is_located:
@@ -106,7 +109,7 @@ def _schema(arguments: argparse.Namespace) -> int:
 
 def _summary(dataset: Dataset) -> str:
     """What a dataset's description means, a fact a line."""
-    from convml_data.meta.models import GOES_SOURCES
+    from convml_data.meta.data import GOES_SOURCES
     from convml_data.sources import archive_of, notices_of
 
     meta = dataset.meta

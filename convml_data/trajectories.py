@@ -27,11 +27,19 @@ class Trajectories:
         Shape (points,), UTC, ``datetime64[us]``, in any order.
     lat, lon
         Shape (points,), degrees north and east.
+    number
+        Shape (points,): of the trajectory that a point is of, from 0.
     """
 
     times: npt.NDArray[np.datetime64]
     lat: npt.NDArray[np.float64]
     lon: npt.NDArray[np.float64]
+    number: npt.NDArray[np.intp]
+
+    @property
+    def count(self) -> int:
+        """How many trajectories there are."""
+        return int(self.number.max()) + 1
 
     @property
     def span(self) -> Interval:
@@ -88,11 +96,20 @@ def read_trajectories(path: Path) -> Trajectories:
         raise MetaError(
             f"time {time.dims}, lat {lat.dims} and lon {lon.dims} do not go together", where=where, remedy=_REMEDY
         )
+    others = [dim for dim in lat.dims if dim not in time.dims]
+    lat, lon = (values.transpose(*others, *time.dims) for values in (lat, lon))
     times = time.broadcast_like(lat).transpose(*lat.dims).values.ravel().astype("datetime64[us]")
     lats, lons = (np.asarray(values, np.float64).ravel() for values in (lat.values, lon.values))
+    number = np.repeat(np.arange(lat.size // max(1, time.size)), time.size)
     there = np.isfinite(lats) & np.isfinite(lons) & ~np.isnat(times)
     if not there.any():
         raise MetaError("the file holds no point with time, lat and lon", where=where, remedy=_REMEDY)
     if np.abs(lats[there]).max() > 90:
         raise MetaError(f"lat reaches {np.abs(lats[there]).max():g}", where=where, remedy="Give degrees north")
-    return Trajectories(times[there], lats[there], lons[there])
+    return Trajectories(times[there], lats[there], lons[there], _without_gaps(number[there]))
+
+
+def _without_gaps(number: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Numbers from 0, those without any point left out."""
+    _, dense = np.unique(number, return_inverse=True)
+    return np.asarray(dense, np.intp)

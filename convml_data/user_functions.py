@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -71,8 +72,17 @@ def load_function(file: Path, name: str, arguments: tuple[str, ...]) -> Callable
     return function
 
 
-@lru_cache(maxsize=8)
 def _imported(file: Path, content: str) -> ModuleType:
+    """The file as a module, imported by one thread and once for each content."""
+    with _importing:
+        return _imported_once(file, content)
+
+
+_importing = threading.Lock()
+
+
+@lru_cache(maxsize=8)
+def _imported_once(file: Path, content: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"_user_functions_{content}", file)
     assert spec is not None  # as the file ends in .py
     assert spec.loader is not None
@@ -80,8 +90,8 @@ def _imported(file: Path, content: str) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[spec.name]
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(spec.name, None)
         raise MetaError(
             f"this file cannot be imported: {_words_of(error, file)}", where=str(file), remedy="Mend it"
         ) from error
@@ -135,6 +145,7 @@ def call_field_function(file: Path, name: str, fields: Mapping[str, xr.DataArray
             wanted,
             f"an array without {' and '.join(missing)} among its attributes",
         )
+    returned = _aligned(returned, next(iter(fields.values())), file, name, wanted)
     ordered = returned.transpose(*(dim for dim in ("bands", "y", "x") if dim in returned.dims))
     return ordered.astype(np.float32).where(np.isfinite(ordered))
 
@@ -177,13 +188,24 @@ def call_image_function(file: Path, name: str, field: xr.DataArray) -> npt.NDArr
     sizes = returned.sizes
     if (sizes["y"], sizes["x"]) != (ny, nx) or sizes["rgb"] < 3:
         raise _broken(file, name, wanted, f"y {sizes['y']}, x {sizes['x']} and rgb {sizes['rgb']} long")
-    if "y" in returned.coords and "y" in scene.coords:
-        returned = returned.sel(y=scene["y"])  # in the scene's order of rows
+    returned = _aligned(returned, scene, file, name, wanted)
     rgb = np.asarray(returned.transpose("rgb", "y", "x").values[:3], np.float64)
     low, high = np.nanmin(rgb, initial=0.0), np.nanmax(rgb, initial=1.0)
     if low < 0 or high > 1:
         raise _broken(file, name, wanted, f"values from {np.nanmin(rgb):g} to {np.nanmax(rgb):g}")
     return rgb
+
+
+def _aligned(returned: xr.DataArray, given: xr.DataArray, file: Path, name: str, wanted: str) -> xr.DataArray:
+    """What a function returned, with rows and columns in the order of what it was given."""
+    for axis in ("y", "x"):
+        if axis not in returned.coords or axis not in given.coords:
+            continue
+        if returned[axis].to_index().sort_values().equals(given[axis].to_index().sort_values()):
+            returned = returned.sel({axis: given[axis].values})
+        else:
+            raise _broken(file, name, f"{wanted}, {axis} as it was given", f"other values of the coordinate {axis}")
+    return returned
 
 
 def _broken(file: Path, name: str, wanted: str, returned: str) -> SceneError:
@@ -195,13 +217,13 @@ def _broken(file: Path, name: str, wanted: str, returned: str) -> SceneError:
 def _called(function: Callable[..., Any], file: Path, name: str, arguments: Mapping[str, xr.DataArray]) -> Any:
     try:
         return function(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SceneError(
             f"{name} failed: {_words_of(error, file)}", where=str(file), remedy="Mend the function"
         ) from error
 
 
-def _words_of(error: Exception, file: Path) -> str:
+def _words_of(error: BaseException, file: Path) -> str:
     """An error in the file, with the line that led to it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     if isinstance(error, SyntaxError):

@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from convml_data.meta.dataset import Dataset
     from convml_data.store.dataset import DatasetStore
+    from convml_data.tiles.tile import TileStage
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ def _add_stage_commands(commands: Any) -> None:
     stages = {
         "crop": ("crop every scene to the domain, on the satellite's grid", ["cropped"]),
         "regrid": ("put every scene on the dataset's grid", ["cropped", "regridded"]),
-        "tiles": ("plan and cut the triplet tiles", ["triplet_tiles"]),
+        "tiles": ("plan and cut tiles", []),
     }
     per_scene = []
     for name, (text, assets) in stages.items():
@@ -71,11 +73,31 @@ def _add_stage_commands(commands: Any) -> None:
             "--processes", action="store_true", help="work in processes instead of threads, each with its own memory"
         )
         command.add_argument("--dask-scheduler", metavar="ADDRESS", help="work on a running Dask cluster")
+    per_scene[-1].add_argument(
+        "--tiles-kind",
+        choices=TILES_KINDS,
+        metavar="KIND",
+        help=f"{', '.join(TILES_KINDS)} (default: the first that the meta.yaml asks for)",
+    )
+    plots = commands.add_parser("plots", help="plot an auxiliary product below the scenes that it goes with")
+    plots.set_defaults(command=_plots)
+    plots.add_argument("--aux-name", metavar="NAME", required=True, help="of an auxiliary product of the meta.yaml")
     ui = commands.add_parser("ui", help="open Dagster's UI on the dataset")
     ui.add_argument("--port", type=_count, default=3000)
     ui.set_defaults(command=_ui)
-    for command in (scene_ids, *per_scene, ui):
+    for command in (scene_ids, *per_scene, plots, ui):
         cli.add_data_path(command)
+    for command in (scene_ids, *per_scene):
+        command.add_argument("--aux-name", metavar="NAME", help="of an auxiliary product of the meta.yaml")
+
+
+#: Kinds of tiles as the command names them.
+TILES_KINDS: Mapping[str, TileStage] = {
+    "triplets": "triplet_tiles",
+    "trajectories": "trajectory_tiles",
+    "sliding-window": "sliding_window_tiles",
+    "rect-slidingwindow": "sliding_window_tiles",
+}
 
 
 def _count(text: str) -> int:
@@ -87,12 +109,15 @@ def _count(text: str) -> int:
 class _Session:
     """A dataset, its Dagster definitions and the instance that keeps the record."""
 
-    def __init__(self, data_path: Path, workers: Any = None) -> None:
+    def __init__(self, data_path: Path, aux_name: str | None = None, workers: Any = None) -> None:
         from convml_data.meta.dataset import load_dataset
         from convml_data_dagster.definitions import build_definitions
         from convml_data_dagster.instance import dagster_home, open_instance
 
         self.dataset: Dataset = load_dataset(data_path)
+        self.aux_name = aux_name
+        if aux_name is not None:
+            self.dataset.aux(aux_name)  # or an error
         overrides: dict[str, Any] = {"progress": TerminalProgress()} | ({"workers": workers} if workers else {})
         self.definitions = build_definitions([self.dataset.directory], overrides)
         self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
@@ -103,6 +128,11 @@ class _Session:
         from convml_data.store.dataset import DatasetStore
 
         return DatasetStore.of(self.dataset)
+
+    @property
+    def product_store(self) -> DatasetStore:
+        """The files of what the command is about: the dataset's own, or those of its auxiliary product."""
+        return self.store if self.aux_name is None else self.store.aux(self.aux_name)
 
     def materialize(self, *assets: str, scene_ids: Sequence[str] = ()) -> None:
         """Materialize assets of the dataset in one run, for a range of scenes where there are any."""
@@ -120,7 +150,7 @@ class _Session:
             self.definitions.resolve_implicit_global_asset_job_def().execute_in_process,
             run_id=run_id,
             instance=self.instance,
-            asset_selection=[dg.AssetKey([self.dataset.name, asset]) for asset in assets],
+            asset_selection=[dg.AssetKey([self.dataset.name, *asset.split("/")]) for asset in assets],
             tags=tags,
             # The terminal shows progress and one summary; the run's whole log is in the instance.
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
@@ -170,7 +200,11 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
 
 
 def _scene_ids(arguments: argparse.Namespace) -> int:
-    session = _Session(arguments.data_path)
+    session = _Session(arguments.data_path, arguments.aux_name)
+    if session.aux_name is not None:
+        _current_scene_ids(session)
+        _make_matches(session)
+        return 0
     session.materialize("scene_ids")
     _print_ledger(session.store)
     return 0
@@ -185,6 +219,9 @@ def _print_ledger(store: DatasetStore) -> None:
     print(f"{len(ledger.scenes)} of {len(ledger.rows)} scans seen in {ledger.archive} are scenes")
     for reason, count in ledger.drops().items():
         print(f"  {count} dropped: {reason}")
+    problems = [row for row in ledger.scenes if row.problem is not None]
+    for row in problems:
+        print(f"  {row.scene_id} could not be read: {row.problem}")
     print(f"scene ledger: {store.files.url(store.layout.ledger)}")
 
 
@@ -206,12 +243,25 @@ def _current_scene_ids(session: _Session) -> tuple[str, ...]:
     return scene_ids
 
 
+def _make_matches(session: _Session) -> None:
+    """Match the auxiliary product's images to the scenes, and say what came of it."""
+    session.materialize(f"aux/{session.aux_name}/matches")
+    store = session.product_store
+    ledger = store.read_ledger()
+    print(f"{len(ledger.scenes)} of {len(ledger.rows)} scenes have an image of {session.aux_name} in {ledger.archive}")
+    for row in ledger.rows:
+        if row.reason is not None:
+            print(f"  {row.scene_id}: {row.reason}")
+    print(f"matches: {store.files.url(store.layout.ledger)}")
+
+
 def _stage(arguments: argparse.Namespace) -> int:
-    from convml_data.pipeline.tiles import scenes_to_crop_first, tile_plan_is_current, wanted_triplets
+    from convml_data.pipeline.discovery import ledger_is_current
     from convml_data_dagster.resources import WorkersResource
 
     session = _Session(
         arguments.data_path,
+        arguments.aux_name,
         WorkersResource(
             count=arguments.workers,
             kind="processes" if arguments.processes else "threads",
@@ -219,23 +269,83 @@ def _stage(arguments: argparse.Namespace) -> int:
         ),
     )
     scene_ids = _current_scene_ids(session)
-    if "triplet_tiles" in arguments.assets:
-        wanted_triplets(session.dataset)  # without any there is no such asset
-        if scenes_to_crop_first(session.store, session.store.read_ledger()):
-            session.materialize("cropped", scene_ids=scene_ids)
-            scene_ids = _current_scene_ids(session)
-        if not tile_plan_is_current(session.store):
-            session.materialize("tile_plan")
-        for warning in session.store.read_tile_plan().warnings:
-            print(f"warning: {warning}", file=sys.stderr)
-    session.materialize(*arguments.assets, scene_ids=scene_ids)
-    for asset in arguments.assets:
-        print(f"{asset}: {_place(session.store, asset)}")
+    if session.aux_name is not None and not ledger_is_current(session.product_store):
+        _make_matches(session)
+    stages = arguments.assets
+    if not stages:
+        kind = _tile_stage(session, arguments.tiles_kind)
+        stages = [kind]
+        scene_ids = _crop_to_know_the_scenes(session, scene_ids)
+        _make_plan(session, kind)
+    session.materialize(*(_asset(session, stage) for stage in stages), scene_ids=scene_ids)
+    for stage in stages:
+        print(f"{_asset(session, stage)}: {_place(session.product_store, stage)}")
     return 0
 
 
-def _place(store: DatasetStore, asset: str) -> str:
-    return store.files.url("triplets" if asset == "triplet_tiles" else store.scenes([asset]).place)
+def _plots(arguments: argparse.Namespace) -> int:
+    from convml_data.pipeline.discovery import current_ledger
+
+    session = _Session(arguments.data_path, arguments.aux_name)
+    store = session.product_store
+    scene_ids = _current_scene_ids(session)
+    unmatched = {row.scene_id for row in current_ledger(store).rows if row.reason is not None}
+    session.materialize(f"aux/{session.aux_name}/plots", scene_ids=scene_ids)
+    drawn = [name for scene_id in scene_ids if store.files.exists(name := store.layout.plot(scene_id))]
+    print(f"{len(drawn)} plots; {len(unmatched)} scenes have no {session.aux_name}")
+    print(f"plots: {store.files.url(store.layout.plot('').removesuffix('/.png'))}")
+    return 0
+
+
+def _tile_stage(session: _Session, kind: str | None) -> TileStage:
+    """The kind of tiles that the command names, or the first that ``meta.yaml`` asks for."""
+    from convml_data.pipeline.tiles import tile_stages, wanted_tiles
+
+    asked = tile_stages(session.dataset)
+    stage = TILES_KINDS[kind] if kind is not None else asked[0] if asked else "triplet_tiles"
+    wanted_tiles(session.dataset, stage)  # without any there is no such asset
+    return stage
+
+
+def _make_plan(session: _Session, stage: TileStage) -> None:
+    """Plan the tiles of a kind where they are not planned yet, and say what a user should know of the plan."""
+    from convml_data.pipeline.tiles import tile_plan_is_current, trajectory_plan_is_current
+
+    if stage == "trajectory_tiles":
+        if not trajectory_plan_is_current(session.store):
+            session.materialize("trajectory_plan")
+        for scene_id, reason in session.store.read_trajectory_plan().without.items():
+            print(f"warning: no tile in {scene_id}: {reason}", file=sys.stderr)
+    if stage == "triplet_tiles":
+        if not tile_plan_is_current(session.store):
+            session.materialize("tile_plan")
+        plan = session.store.read_tile_plan()
+        for warning in plan.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        for reason, count in Counter(plan.left_over.values()).items():
+            print(f"{count} scenes are left over: {reason}")
+
+
+def _crop_to_know_the_scenes(session: _Session, scene_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """The scenes that tiles may come from, some of which only cropping may show to be none."""
+    from convml_data.pipeline.tiles import scenes_to_crop_first
+
+    if not scenes_to_crop_first(session.store, session.store.read_ledger()):
+        return scene_ids
+    session.materialize("cropped", scene_ids=scene_ids)
+    return _current_scene_ids(session)
+
+
+def _asset(session: _Session, stage: str) -> str:
+    """What an asset is called below the dataset's name."""
+    if session.aux_name is None:
+        return stage
+    return f"aux/{session.aux_name}/{'tiles' if stage == 'triplet_tiles' else stage}"
+
+
+def _place(store: DatasetStore, stage: Any) -> str:
+    place = store.scenes([stage]).place if stage in ("cropped", "regridded") else store.tile_folder(stage)
+    return store.files.url(place)
 
 
 def _ui(arguments: argparse.Namespace) -> int:

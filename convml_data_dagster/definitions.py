@@ -17,8 +17,9 @@ import dagster as dg
 from convml_data.errors import MetaError
 from convml_data.meta.dataset import Dataset, dataset_name, dataset_paths_from_environment, load_datasets
 from convml_data.meta.load import META_NAME
+from convml_data_dagster.assets.aux_plots import aux_plots_asset
 from convml_data_dagster.assets.chain import scene_chain
-from convml_data_dagster.assets.scenes import scene_ids_asset, tile_plan_asset
+from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, tile_plan_asset, trajectory_plan_asset
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
 from convml_data_dagster.resources import Progress, WorkersResource
 
@@ -56,6 +57,13 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     assets = [scene_ids_asset(dataset), scene_chain(dataset)]
     if dataset.meta.sampling.triplets is not None:
         assets.append(tile_plan_asset(dataset))
+    if dataset.meta.sampling.trajectories is not None:
+        assets.append(trajectory_plan_asset(dataset))
+    for name in dataset.meta.aux_products:
+        aux = dataset.aux(name)
+        assets += [matches_asset(aux), scene_chain(aux)]
+        if dataset.meta.image_function is not None and aux.meta.image_function is not None:
+            assets.append(aux_plots_asset(aux))
     return assets
 
 

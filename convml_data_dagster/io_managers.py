@@ -73,8 +73,17 @@ class SceneIOManager(dg.ConfigurableIOManager):
         return DatasetStore.of(load_dataset(Path(self.directory)), self.format)
 
     def _arrays(self, asset_key: dg.AssetKey) -> ArrayStore:
-        store = self.store()
-        return store.scenes(_stage(store, asset_key))
+        store, stage = self._located(asset_key)
+        return store.scenes(stage)
+
+    def _located(self, asset_key: dg.AssetKey) -> tuple[DatasetStore, list[str]]:
+        """The store that an asset's files are in, and the parts of its key below the dataset's or product's own."""
+        store, parts = self.store(), list(asset_key.path)
+        if parts[0] == store.dataset.name and len(parts) > 1:
+            parts = parts[1:]
+        if parts[0] == "aux" and len(parts) > 2 and parts[1] in store.dataset.meta.aux_products:
+            return store.aux(parts[1]), parts[2:]
+        return store, parts
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write what an asset returned, each partition whole or not at all."""
@@ -154,8 +163,8 @@ class SceneIOManager(dg.ConfigurableIOManager):
         """See that scenes of the chain are of the present meta.yaml, so that nothing is made of others unawares."""
         from convml_data.pipeline.made_from import SCENE_STAGES, outdated_scenes
 
-        store = self.store()
-        stage = next((stage for stage in SCENE_STAGES if _stage(store, asset_key) == [stage]), None)
+        store, parts = self._located(asset_key)
+        stage = next((stage for stage in SCENE_STAGES if parts == [stage]), None)
         if stage is None:
             return
         with errors_as_failures():
@@ -233,12 +242,6 @@ class Scenes(Mapping[str, Any], dict[str, Any]):  # type: ignore[misc, metaclass
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
-
-
-def _stage(store: DatasetStore, asset_key: dg.AssetKey) -> list[str]:
-    """The parts of an asset's key below the dataset's name."""
-    parts = list(asset_key.path)
-    return parts[1:] if parts[0] == store.dataset.name and len(parts) > 1 else parts
 
 
 def _with_grid_mapping(data: xr.Dataset) -> xr.Dataset:

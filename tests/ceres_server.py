@@ -72,6 +72,12 @@ class CeresServer:
         Where paths are redirected to.
     says_length
         Whether files come with their length.
+    changed
+        When all files were changed, as pages show it; empty where they do not.
+    headers
+        That files come with besides.
+    refuses_heads
+        Whether requests for headers alone are answered with 405.
     requests
         In order.
     """
@@ -84,6 +90,9 @@ class CeresServer:
     cut: dict[str, list[int]] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     says_length: bool = True
+    changed: str = "2021-03-04 05:06"
+    headers: dict[str, str] = field(default_factory=dict)
+    refuses_heads: bool = False
     requests: list[Request] = field(default_factory=list)
 
     @property
@@ -106,6 +115,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer("GET")
+
+    def do_HEAD(self) -> None:
+        self._answer("HEAD")
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -131,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             back = quote(self.path, safe="")
             redirect = {"Location": f"https://{LOGIN_HOST}/oauth/authorize?state={back}"}
             self._send(302, headers=redirect) if state.needs_login == "redirect" else self._send(401)
+        elif method == "HEAD" and state.refuses_heads:
+            self._send(405)
         elif state.failures.get(self.path):
             self._send(state.failures[self.path].pop(0))
         else:
@@ -159,13 +173,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"Not Found")
         elif target.is_dir():
             if path.endswith("/"):
-                self._send(200, index_page(target, path).encode(), {"Content-Type": "text/html;charset=UTF-8"})
+                self._send(
+                    200, index_page(target, path, state.changed).encode(), {"Content-Type": "text/html;charset=UTF-8"}
+                )
             else:
                 self._send(301, headers={"Location": f"{path}/"})
         else:
             content = target.read_bytes()
             remaining = state.cut.get(self.path)
-            self._send(200, content, cut=remaining.pop(0) if remaining else None, says_length=state.says_length)
+            self._send(
+                200, content, state.headers, cut=remaining.pop(0) if remaining else None, says_length=state.says_length
+            )
 
     def _send(
         self,
@@ -183,12 +201,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body[:cut])
+        if self.command != "HEAD":
+            self.wfile.write(body[:cut])
         if cut is not None or not says_length:
             self.close_connection = True
 
 
-def index_page(folder: Path, path: str) -> str:
+def index_page(folder: Path, path: str, changed: str) -> str:
     """A folder as Apache shows it with ``IndexOptions FancyIndexing HTMLTable``."""
     cell = '<td class="index{}">{}</td>'.format
     rows = []
@@ -197,7 +216,7 @@ def index_page(folder: Path, path: str) -> str:
         cells = (
             cell("colicon", '<img src="/icons/f.gif" alt="[ ]">'),
             cell("colname", f'<a href="{target}">{entry.name[:25]}..&gt;</a>'),
-            cell("collastmod", "2021-03-04 05:06  "),
+            cell("collastmod", f"{changed}  "),
             cell("colsize", " 31M"),
         )
         rows.append(f'<tr class="{"even" if number % 2 else "odd"}">{"".join(cells)}</tr>')

@@ -113,6 +113,8 @@ class PlaneGrid(ModelGrid):
     @classmethod
     def centred(cls, x: FloatArray, y: FloatArray) -> PlaneGrid:
         """The grid of a whole domain, whose origin becomes the middle between its outer edges."""
+        for axis, name in ((x, "x"), (y, "y")):
+            _check_axis(axis, name)
         return cls(*(axis - sum(_outer_edges(axis)) / 2 for axis in (x, y)))
 
     @property
@@ -262,6 +264,8 @@ class CurvilinearGrid(ModelGrid):
                 f"longitude and latitude have shapes {self.lon.shape} and {self.lat.shape}, not the same two numbers, "
                 "each of two pixels or more"
             )
+        if np.isinf(self.lon).any():
+            raise ValueError("longitude is infinite somewhere")
         beyond = np.abs(self.lat) > 90
         if beyond.any():
             raise ValueError(f"latitude reaches {self.lat[beyond][0]:g}°, beyond the pole")

@@ -42,9 +42,16 @@ class QuadSearch:
     ----------
     vectors
         Unit vectors of the pixel centres, shape (rows, columns, 3), NaN where a pixel has no place.
+
+    Raises
+    ------
+    ValueError
+        There is only one row or column.
     """
 
     def __init__(self, vectors: FloatArray) -> None:
+        if vectors.ndim != 3 or min(vectors.shape[:2]) < 2:
+            raise ValueError(f"unit vectors have shape {vectors.shape}, not that of two or more rows and columns")
         self._vectors = vectors
         self._placed = np.argwhere(np.isfinite(vectors).all(axis=-1))
         self._tree = cKDTree(vectors[tuple(self._placed.T)])

@@ -7,14 +7,15 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from convml_data.errors import MetaError, PlanError
 from convml_data.fingerprints import fingerprint, fingerprint_of_file
 from convml_data.geometry.local import Domain, LocalDomain, LocalGrid
+from convml_data.meta.data import DataSection
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
 from convml_data.meta.products import USER_FUNCTION, Product, UserFunction, parse_product
@@ -27,7 +28,23 @@ FUNCTIONS_NAME = "user_functions.py"
 #: same source files would give other values or pictures in its files than before, so that files of
 #: older code are made anew. ``regridded`` and ``triplet_tiles`` include ``cropped``, and tiles include
 #: the regridding. New attributes or metadata are no reason.
-CODE_VERSIONS = {"scene_ids": 2, "cropped": 2, "regridded": 2, "tile_plan": 1, "triplet_tiles": 1}
+CODE_VERSIONS = {
+    "scene_ids": 2,
+    "cropped": 2,
+    "regridded": 2,
+    "tile_plan": 2,
+    "triplet_tiles": 1,
+    "trajectory_plan": 1,
+    "trajectory_tiles": 1,
+    "sliding_window_tiles": 1,
+}
+
+
+class SlidingWindowShape(NamedTuple):
+    """Cells along a side of a tile, and from one tile to the next."""
+
+    tile_n: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,9 @@ class Dataset:
         dataset does not use them.
     found_domain
         The area, where it follows from the source or from trajectories and has been found out.
+    aux_name
+        The auxiliary product that is meant, None for the dataset's own; ``meta`` then has its keys, and
+        ``primary_meta`` is the description.
     """
 
     name: str
@@ -55,6 +75,42 @@ class Dataset:
     functions_hash: str | None = None
     trajectories_hash: str | None = None
     found_domain: Domain | None = None
+    aux_name: str | None = None
+    primary_meta: Meta | None = None
+
+    def aux(self, name: str) -> Dataset:
+        """The auxiliary product of that name, as a dataset at the times and places of this one.
+
+        Raises
+        ------
+        PlanError
+            There is none.
+        """
+        products = self.meta.aux_products
+        if name not in products:
+            known = f"It knows {', '.join(products)}" if products else "Add it there"
+            raise PlanError(
+                f"there is no auxiliary product {name!r}",
+                where=f"{self.directory / META_NAME}: aux_products",
+                remedy=known,
+            )
+        product = products[name]
+        keys = {key: getattr(product, key) for key in DataSection.model_fields}
+        return replace(self, meta=self.meta.model_copy(update=keys), aux_name=name, primary_meta=self.meta)
+
+    @property
+    def primary(self) -> Dataset:
+        """The dataset itself, without an auxiliary product."""
+        return (
+            self
+            if self.primary_meta is None
+            else replace(self, meta=self.primary_meta, aux_name=None, primary_meta=None)
+        )
+
+    @property
+    def function_name(self) -> str:
+        """What the user's function that makes the product is called."""
+        return self.name if self.aux_name is None else self.aux_name
 
     @property
     def product(self) -> Product:
@@ -108,6 +164,18 @@ class Dataset:
         return self.domain.grid(self.meta.sampling.resolution)
 
     @property
+    def sliding_window(self) -> SlidingWindowShape:
+        """How tiles lie at equal steps; PlanError where ``meta.yaml`` asks for none."""
+        asked = self.meta.sampling.sliding_window
+        if asked is None:
+            raise PlanError(
+                "the dataset asks for no tiles at equal steps",
+                where=f"{self.directory / META_NAME}: sampling.sliding_window",
+                remedy="Add `sliding_window: {tile_N: 256, step: 128}` to `sampling`",
+            )
+        return SlidingWindowShape(asked.tile_N, asked.step or asked.tile_N)
+
+    @property
     def tile_length(self) -> float | None:
         """Side of a tile in metres, None where no tiles are asked for."""
         triplets = self.meta.sampling.triplets
@@ -128,6 +196,11 @@ class Dataset:
         if self.tile_length is not None:
             box = centre_box(domain, self.tile_length)
             zonal, meridional = max(zonal, box.overlap_zonal), max(meridional, box.overlap_meridional)
+        around = self.meta.sampling.trajectories
+        if around is not None:
+            # A trajectory may be at the domain's edge, and its tile turned against it.
+            reach = around.tile_N * self.meta.sampling.resolution * math.sqrt(2) / 2
+            zonal, meridional = max(zonal, reach), max(meridional, reach)
         return domain.expanded(_whole_kilometres(zonal), _whole_kilometres(meridional))
 
     @property
@@ -170,7 +243,7 @@ class Dataset:
         Parameters
         ----------
         stage
-            ``scene_ids``, ``cropped``, ``regridded``, ``tile_plan`` or ``triplet_tiles``.
+            One of :data:`CODE_VERSIONS`.
 
         Raises
         ------
@@ -179,18 +252,36 @@ class Dataset:
         """
         return fingerprint({"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)})
 
+    def code_version(self, stage: str) -> str:
+        """What the files of a stage and their pictures depend on, so that an edit marks what depends on it stale."""
+        meta = self.meta
+        drawn_by_user = meta.image_function not in ("default", None)
+        pictures = {
+            "function": meta.image_function,
+            "image": meta.image.model_dump(),
+            "functions": self.functions_hash if drawn_by_user else None,
+        }
+        return fingerprint([self.fingerprint(stage), pictures])
+
     def _inputs(self, stage: str) -> dict[str, Any]:
         meta = self.meta
+        if stage == "scene_ids" and self.aux_name is not None:
+            product = meta.aux_products[self.aux_name]
+            return {
+                "source": self._archive_inputs,
+                "min_valid_share": meta.quality.min_valid_share,
+                **product.model_dump(mode="json", include={"scene_mapping_strategy", "dt_aux"}),
+            }
         if stage == "scene_ids":
             return {
-                "source": self._source_inputs,
+                "source": self._archive_inputs,
                 "time_source": None if meta.time is None else meta.time.source,
                 "spans": None if meta.time is None else [(str(s.start), str(s.end)) for s in meta.time.spans()],
                 "filters": None if meta.time is None else meta.time.filters.model_dump(),
                 "min_valid_share": meta.quality.min_valid_share,
                 "central_longitude": self._domain_inputs.get("central_longitude") if self._filters_by_sun else None,
                 "domain": None if self.domain_kind == "rect" else self._domain_description,
-                "trajectories": self.trajectories_hash,
+                "trajectories": self.trajectories_hash if self._times_follow_trajectories else None,
             }
         if stage == "cropped":
             return {
@@ -198,29 +289,56 @@ class Dataset:
                 "product_options": meta.product_options.model_dump(),
                 "read_domain": self.read_domain.to_dict() if self.is_located else self._domain_description,
             }
-        if stage == "triplet_tiles":
+        if stage == "triplet_tiles" and meta.sampling.snap_to_grid:
+            return {"regridded": self.fingerprint("regridded")}
+        if stage in ("triplet_tiles", "trajectory_tiles"):
             return {
                 "cropped": self.fingerprint("cropped"),
                 "regridding": CODE_VERSIONS["regridded"],
                 "method": meta.sampling.method,
             }
+        if stage == "sliding_window_tiles":
+            window = None if meta.sampling.sliding_window is None else list(self.sliding_window)
+            return {"regridded": self.fingerprint("regridded"), "window": window}
         grid = {"domain": self._domain_inputs, "resolution": meta.sampling.resolution}
+        if stage == "trajectory_plan":
+            around = meta.sampling.trajectories
+            max_dt = meta.trajectories and meta.trajectories.max_dt.total_seconds()
+            return grid | {
+                "tile_N": around and around.tile_N,
+                "max_dt": max_dt,
+                "trajectories": self.trajectories_hash,
+            }
         if stage == "tile_plan":
             triplets = meta.sampling.triplets
-            return grid | {"seed": meta.sampling.seed, "triplets": triplets and triplets.model_dump(mode="json")}
+            return grid | {
+                "seed": meta.sampling.seed,
+                "snap_to_grid": meta.sampling.snap_to_grid,
+                "triplets": triplets and triplets.model_dump(mode="json"),
+            }
         return grid | {"cropped": self.fingerprint("cropped"), "method": meta.sampling.method}
 
     @property
     def domain_fingerprint(self) -> str:
         """What in ``meta.yaml`` a domain that is found out depends on."""
-        return fingerprint({"domain": self._domain_description, "source": self._source_inputs})
+        return fingerprint({"domain": self._domain_description, "source": self._archive_inputs})
 
     @property
     def _source_inputs(self) -> dict[str, Any]:
+        """What a scene's data depends on besides its files and its area."""
+        flags = self.meta.quality.flags
+        by_function = isinstance(self.product, UserFunction)
+        # Which files are taken is in each scene's own fingerprint.
+        return {name: value for name, value in self._archive_inputs.items() if name != "files"} | {
+            "function": [self.function_name, self.functions_hash] if by_function else None,
+            "flags": flags if isinstance(flags, str) else sorted(flags),
+        }
+
+    @property
+    def _archive_inputs(self) -> dict[str, Any]:
+        """What decides which scans there are."""
         meta = self.meta
         return {
-            "functions": self.functions_hash if isinstance(self.product, UserFunction) else None,
-            "flags": meta.quality.flags,
             **meta.model_dump(mode="json", include={"source", "product", "sector", "input", "files", "level"}),
             "coordinates": meta.coordinates and meta.coordinates.model_dump(mode="json"),
         }
@@ -234,7 +352,13 @@ class Dataset:
         """Of a domain that is found out, what it is found out from besides the source's files."""
         given = self.meta.domain
         padding = None if given is None else given.padding
-        return {"kind": self.domain_kind, "padding": padding, "trajectories": self.trajectories_hash}
+        trajectories = self.trajectories_hash if self.domain_kind == "spanning_trajectories" else None
+        return {"kind": self.domain_kind, "padding": padding, "trajectories": trajectories}
+
+    @property
+    def _times_follow_trajectories(self) -> bool:
+        time = self.meta.time
+        return time is not None and (time.source is not None or time.filters.using_trajectory_sampling)
 
     @property
     def _filters_by_sun(self) -> bool:
@@ -268,7 +392,10 @@ def load_dataset(directory: Path) -> Dataset:
             remedy="Put meta.yaml into a folder of its own",
         )
     meta = read_meta(directory / META_NAME)
-    uses_functions = meta.product == USER_FUNCTION or meta.image_function not in ("default", None)
+    sections: list[DataSection] = [meta, *meta.aux_products.values()]
+    uses_functions = any(
+        section.product == USER_FUNCTION or section.image_function not in ("default", None) for section in sections
+    )
     trajectories = meta.trajectories and directory / meta.trajectories.filepath
     return Dataset(
         name,

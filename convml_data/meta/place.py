@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -88,4 +89,11 @@ class Trajectories(Section):
     filepath: Location = Field(
         description="netCDF file with time, lat and lon; relative to the folder of meta.yaml.",
         examples=["trajectories.nc"],
+    )
+    max_dt: Annotated[timedelta, BeforeValidator(values.duration)] = Field(
+        default=timedelta(minutes=30),
+        description="A trajectory has a tile in scenes that start at most this far from one of its points, ISO 8601 "
+        "(default PT30M).",
+        examples=["PT30M"],
+        json_schema_extra={"type": "string", "format": "duration", "default": "PT30M"},
     )

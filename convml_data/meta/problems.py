@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from convml_data.meta.data import SYNONYMS, DataSection
 from convml_data.meta.fields import Section
-from convml_data.meta.models import SYNONYMS, Meta
+from convml_data.meta.models import Meta
+from convml_data.meta.sampling import SAMPLING_SYNONYMS
 from convml_data.meta.values import show
 
 _BOUNDS = {
@@ -83,9 +85,9 @@ def _explanation(
         return f"{show(value)} is neither true nor false", "write true or false, without quotes"
     if kind == "tuple_type":
         return f"{show(value)} is not a list", remedy
-    if kind in ("string_type", "string_pattern_mismatch"):  # only names of collections come here
+    if kind in ("string_type", "string_pattern_mismatch"):  # of collections, products, flags or functions
         return (
-            f"{show(value)} is not a name for a collection",
+            f"{show(value)} is not a name",
             "use letters, digits, _ and -, and put quotes around words that YAML reads otherwise (no, on, 1)",
         )
     if kind == "invalid_key":
@@ -105,7 +107,7 @@ def _key_remedy(key: str, section: type[Section]) -> str:
 
 
 def _keys(section: type[Section]) -> list[str]:
-    return [*section.model_fields, *(SYNONYMS if section is Meta else ())]
+    return [*section.model_fields, *(SYNONYMS if issubclass(section, DataSection) else ())]
 
 
 def _all_paths(section: type[Section], above: str = "") -> Iterator[str]:
@@ -161,14 +163,14 @@ def _choices(annotation: Any) -> list[str]:
 def _find(document: Any, location: Sequence[int | str]) -> tuple[str, Any]:
     """Path and value in the document, which may hold a synonym or, for a list or mapping, a scalar."""
     path, here = "", document
-    synonyms = {key: synonym for synonym, key in SYNONYMS.items()}
+    synonyms = {key: synonym for synonym, key in (SYNONYMS | SAMPLING_SYNONYMS).items()}
     for step in location:
         if isinstance(step, int):
             if isinstance(here, list):
                 path, here = f"{path}[{step}]", here[step]
         elif isinstance(here, dict):
             key = step
-            synonym = synonyms.get(step) if here is document else None
+            synonym = synonyms.get(step)
             if step not in here and synonym is not None and synonym in here:
                 key = synonym
             elif step not in here and f"{step}s" in here:  # the plural of a filter

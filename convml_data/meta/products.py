@@ -142,7 +142,14 @@ def parse_product(source: str, product: str, inputs: Sequence[str] = ()) -> Prod
         There is no such product: what is wrong, and a remedy.
     """
     if product == USER_FUNCTION:
-        return UserFunction(tuple(_input_of(source, name) for name in inputs))
+        fields = tuple(_input_of(source, name) for name in inputs)
+        satellites = sorted({field.satellite for field in fields if isinstance(field, CeresField)})
+        if len(satellites) > 1:
+            raise ValueError(
+                f"{', '.join(inputs)} are of {' and '.join(satellites)}, which do not see the same pixels",
+                "name fields of one satellite",
+            )
+        return UserFunction(fields)
     if source == "LES":
         return _parse_model(product)
     return parse_ceres(product) if source.startswith("ceres") else parse_goes(product)
@@ -159,6 +166,21 @@ def n_bands(product: Product) -> int | None:
             return len(names)
         case Level2() | CeresField():
             return 1
+        case _:
+            return None
+
+
+def band_names(product: Product) -> list[str] | None:
+    """What the product's bands are called in files, None where only reading it tells."""
+    match product:
+        case Channels(fields=fields):
+            return [field.name for field in fields]
+        case ModelFields(names=names):
+            return list(names)
+        case Level2():
+            return [product.name]
+        case CeresField(variable=variable):
+            return [variable]
         case _:
             return None
 

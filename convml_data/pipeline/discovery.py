@@ -26,8 +26,9 @@ def make_ledger(store: DatasetStore) -> Ledger:
     from the same files in the same way.
     """
     dataset, meta = store.dataset, store.dataset.meta
-    trajectories = read_trajectories(dataset.trajectories_file) if dataset.trajectories_file else None
-    spans = _spans(dataset, trajectories)
+    store.claim_root()
+    trajectories = _trajectories(dataset)
+    spans = time_spans(dataset)
     source = source_of(dataset)
     scans = source.find(spans)
     if dataset.domain_kind != "rect":
@@ -42,19 +43,17 @@ def make_ledger(store: DatasetStore) -> Ledger:
         nearest_times=_times(trajectories) if samples and trajectories else None,
     )
     ledger = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), rows)
-    if store.files.exists(store.layout.ledger):
-        ledger = ledger.covered(_known_coverages(store, ledger), meta.quality.min_valid_share)
+    ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
     store.write_ledger(ledger)
     return ledger
 
 
-def note_coverage(store: DatasetStore, coverages: Mapping[str, Coverage]) -> Ledger:
-    """Keep in the ledger what was found out of the coverage of scenes, by scene ID."""
+def note_what_was_read(store: DatasetStore, coverages: Mapping[str, Coverage], problems: Mapping[str, str]) -> None:
+    """Keep in the ledger what was found out by reading scenes: their coverage, and why some cannot be read."""
     ledger = store.read_ledger()
-    noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share)
+    noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share).with_problems(problems)
     if noted != ledger:
         store.write_ledger(noted)
-    return noted
 
 
 def ledger_is_current(store: DatasetStore) -> bool:
@@ -64,6 +63,7 @@ def ledger_is_current(store: DatasetStore) -> bool:
 
 def current_ledger(store: DatasetStore) -> Ledger:
     """The ledger on disk; StoreError where meta.yaml or the archive has changed since it was made."""
+    store.claim_root()
     ledger = store.read_ledger()
     if not _is_current(store, ledger):
         raise StoreError(
@@ -77,17 +77,25 @@ def current_ledger(store: DatasetStore) -> Ledger:
 def _is_current(store: DatasetStore, ledger: Ledger) -> bool:
     if not store.dataset.is_located:
         return False
+    if store.dataset.aux_name is not None:
+        scene_ids = store.primary.read_ledger().scene_ids
+        if [row.scene_id for row in ledger.rows] != list(scene_ids):
+            return False
     settings = store.dataset.fingerprint("scene_ids")
     return ledger.fingerprint == settings and ledger.archive == source_of(store.dataset).archive
 
 
-def _spans(dataset: Dataset, trajectories: Trajectories | None) -> tuple[Interval, ...] | None:
+def time_spans(dataset: Dataset) -> tuple[Interval, ...] | None:
+    """The time spans of a dataset in order, None for all times."""
     time = dataset.meta.time
     if time is None:
         return None
-    if time.source == "trajectories" and trajectories is not None:
-        return (trajectories.span,)
-    return time.spans() or None
+    trajectories = _trajectories(dataset) if time.source == "trajectories" else None
+    return time.spans() if trajectories is None else (trajectories.span,)
+
+
+def _trajectories(dataset: Dataset) -> Trajectories | None:
+    return None if dataset.trajectories_file is None else read_trajectories(dataset.trajectories_file)
 
 
 def _times(trajectories: Trajectories) -> list[datetime]:
@@ -136,7 +144,10 @@ def _find_domain(
     return source.whole_domain(usable[0])
 
 
-def _known_coverages(store: DatasetStore, ledger: Ledger) -> dict[str, Coverage]:
+def known_coverages(store: DatasetStore, ledger: Ledger) -> dict[str, Coverage]:
+    """What the ledger on disk knows of scenes that the new one would crop from the same files in the same way."""
+    if not store.files.exists(store.layout.ledger):
+        return {}
     try:
         known = {row.scene_id: row.coverage for row in store.read_ledger().rows if row.coverage is not None}
     except StoreError:  # of another format

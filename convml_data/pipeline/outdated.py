@@ -9,20 +9,24 @@ their folder as a whole, and they are what is costly to make again.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import get_args
 
 from convml_data.fingerprints import fingerprint
 from convml_data.pipeline.made_from import scene_fingerprint, tile_fingerprint
 from convml_data.pipeline.tiles import READERS_INDEX, triplets_of
-from convml_data.scenes.ids import is_scene_id
+from convml_data.scenes.ids import SCENE_ID_PATTERN, is_scene_id
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.layout import TILE_SUFFIXES
-from convml_data.tiles.plan import TILE_TYPES, TilePlan
+from convml_data.tiles.plan import TILE_TYPES, TileSpec
+from convml_data.tiles.tile import Tile, TileStage
 
+#: Names of the files of tiles: of triplets, and of those that are named after their scene.
 _TILE_FILE = re.compile(
-    rf"(?P<tile>\d{{5,}}_({'|'.join(TILE_TYPES)}))({'|'.join(re.escape(suffix) for suffix in TILE_SUFFIXES)})"
+    rf"(?P<tile>\d{{5,}}_({'|'.join(TILE_TYPES)})|{SCENE_ID_PATTERN}(__\d{{5,}})?)"
+    rf"({'|'.join(re.escape(suffix) for suffix in TILE_SUFFIXES)})"
 )
 
 
@@ -44,33 +48,37 @@ def remove_outdated_scenes(store: DatasetStore, ledger: Ledger) -> int:
     return removed
 
 
-def remove_outdated_tiles(store: DatasetStore, ledger: Ledger, plan: TilePlan) -> int:
-    """Delete tiles made from other settings or of another plan; how many there were.
+def remove_outdated_tiles(store: DatasetStore, stage: TileStage, ledger: Ledger, tiles: Sequence[Tile]) -> int:
+    """Delete tiles of a kind that were made from other settings or are not wanted any more; how many there were.
 
     The other tiles of their triplets wait again, since a collection shows complete triplets only.
     """
     rows = {row.scene_id: row for row in ledger.scenes}
     wanted = {
-        (tile.collection, tile.name): tile_fingerprint(store.dataset, rows[tile.scene_id], tile) for tile in plan.tiles
+        (tile.collection, tile.name): tile_fingerprint(store.dataset, rows[tile.scene_id], stage, tile)
+        for tile in tiles
+        if tile.scene_id in rows
     }
     state = sorted([*key, made_from] for key, made_from in wanted.items())
-    if _is_marked(store, "triplets", state):
+    folder = store.tile_folder(stage)
+    if _is_marked(store, folder, state):
         return 0
     removed = 0
     shown = set()
-    for waiting, collection, name in _tiles_on_disk(store):
-        arrays = store.tiles(collection, waiting=waiting)
+    for waiting, collection, name in _tiles_on_disk(store, stage):
+        arrays = store.tiles(stage, collection, waiting=waiting)
         if not _is_wanted(arrays, name, wanted.get((collection, name))):
             _remove_tile(store, arrays, name)
             removed += 1
         elif not waiting:
             shown.add((collection, name))
-    for tiles in triplets_of(plan):
-        there = [tile for tile in tiles if (tile.collection, tile.name) in shown]
-        if len(there) < len(tiles):
-            for tile in there:
-                _hide_tile(store, tile.collection, tile.name)
-    _mark(store, "triplets", state)
+    if store.shows_whole_triplets(stage):
+        for triplet in triplets_of([tile for tile in tiles if isinstance(tile, TileSpec)]):
+            there = [tile for tile in triplet if (tile.collection, tile.name) in shown]
+            if len(there) < len(triplet):
+                for tile in there:
+                    _hide_tile(store, tile)
+    _mark(store, folder, state)
     return removed
 
 
@@ -85,23 +93,24 @@ def _remove_tile(store: DatasetStore, arrays: ArrayStore, name: str) -> None:
         store.files.remove(f"{arrays.folder}/{name}{suffix}")
 
 
-def _hide_tile(store: DatasetStore, collection: str, name: str) -> None:
-    shown, waiting = (store.tiles(collection, waiting=waits).folder for waits in (False, True))
+def _hide_tile(store: DatasetStore, tile: TileSpec) -> None:
+    shown, waiting = (store.tiles("triplet_tiles", tile.collection, waiting=waits).folder for waits in (False, True))
     store.files.remove(f"{shown}/{READERS_INDEX}")
     for suffix in reversed(TILE_SUFFIXES):
-        if store.files.exists(f"{shown}/{name}{suffix}"):
-            store.files.move(f"{shown}/{name}{suffix}", f"{waiting}/{name}{suffix}")
+        if store.files.exists(f"{shown}/{tile.name}{suffix}"):
+            store.files.move(f"{shown}/{tile.name}{suffix}", f"{waiting}/{tile.name}{suffix}")
 
 
-def _tiles_on_disk(store: DatasetStore) -> list[tuple[bool, str, str]]:
+def _tiles_on_disk(store: DatasetStore, stage: TileStage) -> list[tuple[bool, str, str]]:
     """Whether it waits, collection and name of each tile of which any file is there."""
     found = set()
-    for waiting, folders in ((False, store.layout.tiles("*")), (True, store.layout.waiting_tiles("*"))):
-        for file in store.files.names(f"{folders}/*"):
-            collection, name = file.split("/")[-2:]
+    for waiting in (False, True) if store.shows_whole_triplets(stage) else (False,):
+        collection = "*" if stage == "triplet_tiles" else ""
+        for file in store.files.names(f"{store.tiles(stage, collection, waiting=waiting).folder}/*"):
+            *folders, name = file.split("/")
             match = _TILE_FILE.fullmatch(name)
             if match is not None:
-                found.add((waiting, collection, match["tile"]))
+                found.add((waiting, folders[-1] if collection else "", match["tile"]))
     return sorted(found)
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from convml_data.errors import ConvmlError
-from convml_data.pipeline.discovery import current_ledger, note_coverage
+from convml_data.pipeline.discovery import current_ledger, note_what_was_read
 from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles
-from convml_data.pipeline.scene import STAGES, SceneOutcome, SceneTask, Stage, process_scene
+from convml_data.pipeline.scene import STAGES, TILE_STAGES, SceneOutcome, SceneTask, Stage, process_scene
 from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
     current_tile_plan,
     show_complete_triplets,
+    tiles_of_scenes,
     triplets_by_scene,
 )
 from convml_data.scenes.ledger import Coverage
@@ -47,42 +48,47 @@ def run_scenes(
 ) -> Generator[SceneOutcome, None, None]:
     """Take scenes through stages and give each one's outcome when it is done.
 
-    Scenes that the ledger does not hold come first, as failures. What is wrong with a scene is in
-    its outcome; errors are raised only for what concerns all of them (no ledger or tile plan of the present settings).
-    What scenes show of their domain goes into the ledger at the end.
+    Scenes that the ledger drops come first, with its reason, and those that it does not hold, as
+    failures. What is wrong with a scene is in its outcome; errors are raised only for what concerns
+    all of them (no ledger or tile plan of the present settings). What scenes show of their domain, and
+    which files could not be read, goes into the ledger at the end.
     """
     ledger = current_ledger(store)
     store.dataset.domain  # noqa: B018  # an error of all scenes, not of each
     if "regridded" in stages:
         remove_outdated_scenes(store, ledger)
-    plan = None
-    if "triplet_tiles" in stages:
-        plan = current_tile_plan(store)
-        remove_outdated_tiles(store, ledger, plan)
-    triplets = triplets_by_scene(plan) if plan else {}
-
     rows = {row.scene_id: row for row in ledger.scenes}
+    tiles = {stage: tiles_of_scenes(store, stage, rows) for stage in TILE_STAGES if stage in stages}
+    for stage, by_scene in tiles.items():
+        remove_outdated_tiles(store, stage, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
+    triplets = triplets_by_scene(current_tile_plan(store)) if "triplet_tiles" in stages else {}
+
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
     for scene_id in scene_ids:
-        if scene_id not in rows:
-            why = reasons.get(scene_id, "the archive showed no such scan")
-            yield SceneOutcome(scene_id, (), _first(stages), f"not in the scene ledger: {why}.")
+        if scene_id in reasons and scene_id not in rows:
+            yield SceneOutcome(scene_id, (), dropped=reasons[scene_id])
+        elif scene_id not in rows:
+            what = "not in the scene ledger: the archive showed no such scan."
+            yield SceneOutcome(scene_id, (), _first(stages), what)
     style = dataset_style(store)
     tasks = [
-        SceneTask(store, rows[scene_id], stages, plan.tiles_of(scene_id) if plan else (), style)
+        SceneTask(store, rows[scene_id], stages, {stage: tiles[stage][scene_id] for stage in tiles}, style)
         for scene_id in scene_ids
         if scene_id in rows
     ]
     coverages: dict[str, Coverage] = {}
+    problems: dict[str, str] = {}
     try:
         for outcome in _outcomes(tasks, workers):
             if outcome.coverage is not None:
                 coverages[outcome.scene_id] = outcome.coverage
+            if outcome.failed_stage == "cropped" and outcome.error is not None:
+                problems[outcome.scene_id] = outcome.error
             if any(record.stage == "triplet_tiles" for record in outcome.records):
                 show_complete_triplets(store, triplets.get(outcome.scene_id, ()))
             yield outcome
     finally:
-        note_coverage(store, coverages)
+        note_what_was_read(store, coverages, problems)
 
 
 def _outcomes(tasks: Sequence[SceneTask], workers: Workers) -> Iterator[SceneOutcome]:

@@ -9,42 +9,41 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import xarray as xr
 from PIL import Image
 
-from convml_data.errors import ConvmlError, StoreError
+from convml_data.errors import ConvmlError
 from convml_data.fingerprints import fingerprint
 from convml_data.images.picture import png_bytes, scene_picture, thumbnail
 from convml_data.images.style import Style, style_fingerprint
 from convml_data.meta.dataset import Dataset
-from convml_data.pipeline.made_from import (
-    SceneStage,
-    Tile,
-    complete_tile,
-    scene_fingerprint,
-    tile_fingerprint,
-    whole_picture,
-)
-from convml_data.regrid.scene import regrid_scene
+from convml_data.pipeline.made_from import SceneStage, scene_fingerprint, tile_fingerprint, whole_picture
+from convml_data.pipeline.tile_files import CutTile, TileFiles
+from convml_data.regrid.scene import cut_window, regrid_scene
 from convml_data.scenes.ledger import Coverage, LedgerRow, too_little
 from convml_data.sources import source_of
-from convml_data.store.arrays import ArrayStore
+from convml_data.store.arrays import DAMAGED, ArrayStore
 from convml_data.store.dataset import DatasetStore
-from convml_data.tiles.files import tile_attributes, tile_yml
-from convml_data.tiles.plan import TileSpec
+from convml_data.tiles.files import tile_attributes
+from convml_data.tiles.tile import Tile, TileStage
 
-Stage = Literal["cropped", "regridded", "triplet_tiles"]
+Stage = Literal[SceneStage, TileStage]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+TILE_STAGES: tuple[TileStage, ...] = get_args(TileStage)
 
 #: Longest side of the picture that goes into Dagster's records, pixels; it is stored with each event.
 PREVIEW_SIDE = 96
 
+#: Tiles of a scene that its record names.
+NAMES_SHOWN = 12
+
 #: What a scene's data say about themselves that is worth a column in the records.
 _REPORTED = (
+    "aux_offset_s",
     "scene_time",
     "satellite",
     "bytes_read",
@@ -56,9 +55,6 @@ _REPORTED = (
 )
 
 Scalar = str | int | float | bool
-
-#: What reading a file raises whose attributes are whole and whose values are not.
-_DAMAGED = (StoreError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ class SceneTask:
     store: DatasetStore
     row: LedgerRow
     stages: frozenset[Stage]
-    tiles: tuple[TileSpec, ...]
+    tiles: Mapping[TileStage, Sequence[Tile]]
     style: Style
 
 
@@ -149,7 +145,7 @@ class _SceneWork:
     task: SceneTask
     stage: Stage = field(default=STAGES[0], init=False)
     records: list[Record] = field(default_factory=list, init=False)
-    cropped: xr.Dataset | None = field(default=None, init=False)
+    made: dict[SceneStage, xr.Dataset] = field(default_factory=dict, init=False)
     coverage: Coverage | None = field(default=None, init=False)
 
     @property
@@ -161,13 +157,13 @@ class _SceneWork:
         return self.task.store.dataset
 
     def do(self, stage: Stage) -> None:
-        steps: dict[Stage, Callable[[], Record]] = {
-            "cropped": self.crop,
-            "regridded": self.regrid,
-            "triplet_tiles": self.cut_tiles,
-        }
         self.stage = stage
-        self.records.append(steps[stage]())
+        if stage == "cropped":
+            self.records.append(self.crop())
+        elif stage == "regridded":
+            self.records.append(self.regrid())
+        else:
+            self.records.append(self.cut_tiles(stage))
         self._drop_if_too_little()
 
     def coverage_of_cropped(self) -> Coverage | None:
@@ -192,13 +188,12 @@ class _SceneWork:
 
         return self._scene_stage("cropped", read, again)
 
-    def regrid(self) -> Record:
+    def regrid(self, again: bool = False) -> Record:
         def regrid() -> xr.Dataset:
-            return regrid_scene(
-                self._cropped(), self.dataset.grid, self.dataset.meta.sampling.method, self.store.index_maps
-            )
+            method = self.dataset.meta.sampling.method
+            return regrid_scene(self._scene("cropped"), self.dataset.grid, method, self.store.index_maps)
 
-        return self._scene_stage("regridded", regrid)
+        return self._scene_stage("regridded", regrid, again)
 
     def _scene_stage(self, stage: SceneStage, make: Callable[[], xr.Dataset], again: bool = False) -> Record:
         """A stage that gives one gridded dataset and one picture for the scene, made ``again`` or kept."""
@@ -221,9 +216,9 @@ class _SceneWork:
                 scene_id=scene_id,
                 source=self.dataset.meta.source,
                 fingerprint=made_from,
+                **self._match(),
             )
-            if stage == "cropped":
-                self.cropped = data  # just as a later run finds it on disk
+            self.made[stage] = data  # just as a later run finds it on disk
             attributes = data.attrs
             image = self._draw(data, picture)
             arrays.write(scene_id, data)
@@ -234,6 +229,13 @@ class _SceneWork:
             metadata["seconds"] = time.perf_counter() - started
         preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
         return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview)
+
+    def _match(self) -> dict[str, Scalar]:
+        """What data of an auxiliary product say of the scene that they go with."""
+        match = self.task.row.match
+        if self.dataset.aux_name is None or match is None:
+            return {}
+        return {"aux_name": self.dataset.aux_name, "aux_offset_s": match.offset_s}
 
     def _draw(self, data: xr.Dataset, name: str) -> Image.Image | None:
         """The picture of a scene or tile, kept under its name; None where there are to be none."""
@@ -248,34 +250,34 @@ class _SceneWork:
         try:
             with arrays.open(self.task.row.scene_id) as scene:
                 return True, self._draw(scene.load(), picture)
-        except _DAMAGED:
+        except DAMAGED:
             return False, None
 
-    def _cropped(self) -> xr.Dataset:
-        """The scene on its source's grid, from the stage before, from its file, or made now."""
-        if self.cropped is None and "cropped" not in self.task.stages:
-            self._crop_too()
-        if self.cropped is None:
+    def _scene(self, stage: SceneStage) -> xr.Dataset:
+        """The scene on its source's grid or on the dataset's: from the stage before, from its file, or made now."""
+        if stage not in self.made and stage not in self.task.stages:
+            self._make_too(stage)
+        if stage not in self.made:
             try:
-                with self.store.scenes(["cropped"]).open(self.task.row.scene_id) as scene:
-                    self.cropped = scene.load()
-            except _DAMAGED:
-                self._crop_too(again=True)
-        assert self.cropped is not None
-        return self.cropped
+                with self.store.scenes([stage]).open(self.task.row.scene_id) as scene:
+                    self.made[stage] = scene.load()
+            except DAMAGED:
+                self._make_too(stage, again=True)
+        return self.made[stage]
 
-    def _crop_too(self, again: bool = False) -> None:
-        """Crop within another stage, which is not to blame for an error meanwhile."""
-        stage, self.stage = self.stage, "cropped"
-        record = self.crop(again)
+    def _make_too(self, needed: SceneStage, again: bool = False) -> None:
+        """Make a scene within another stage, which is not to blame for an error meanwhile."""
+        stage, self.stage = self.stage, needed
+        record = self.crop(again) if needed == "cropped" else self.regrid(again)
         if not record.kept:
             self.records.append(record)
         self._drop_if_too_little()
         self.stage = stage
 
-    def cut_tiles(self) -> Record:
+    def cut_tiles(self, stage: TileStage) -> Record:
         started = time.perf_counter()
-        made = [self._cut_tile(tile) for tile in self.task.tiles]
+        tiles = self.task.tiles.get(stage, ())
+        made = [self._cut_tile(stage, tile) for tile in tiles]
         kept = bool(made) and all(tile.kept for tile in made)
         metadata: dict[str, Scalar] = {
             "scene_time": self.task.row.scan.start.isoformat(),
@@ -283,40 +285,41 @@ class _SceneWork:
             "tiles": len(made),
         }
         if made:
+            names = [f"{tile.collection}/{tile.name}".lstrip("/") for tile in tiles]
             metadata |= {
-                "names": ", ".join(f"{tile.collection}/{tile.name}" for tile in self.task.tiles),
+                "names": ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else ""),
                 "bytes_read": made[0].attributes["bytes_read"],
                 "valid_share": min(tile.attributes["valid_share"] for tile in made),
             }
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
         return Record(
-            "triplet_tiles",
-            self.store.files.url("triplets"),
-            fingerprint([tile_fingerprint(self.dataset, self.task.row, tile) for tile in self.task.tiles]),
+            stage,
+            self.store.files.url(self.store.tile_folder(stage)),
+            fingerprint([tile_fingerprint(self.dataset, self.task.row, stage, tile) for tile in tiles]),
             kept,
             metadata,
             thumbnail(made[0].picture, PREVIEW_SIDE) if made and made[0].picture is not None else None,
         )
 
-    def _cut_tile(self, spec: TileSpec) -> Tile:
-        made_from = tile_fingerprint(self.dataset, self.task.row, spec)
-        there = complete_tile(self.store, spec, made_from, style_fingerprint(self.task.style))
-        if there is not None:
-            return there
-
-        data = regrid_scene(self._cropped(), spec.grid, self.dataset.meta.sampling.method, cache=None)
-        data = data.assign_attrs(
-            dataset=self.dataset.name,
-            source=self.dataset.meta.source,
-            **tile_attributes(spec, made_from),
+    def _cut_tile(self, stage: TileStage, tile: Tile) -> CutTile:
+        made_from = tile_fingerprint(self.dataset, self.task.row, stage, tile)
+        files = TileFiles(self.store, stage, self.task.style)
+        return files.kept(tile, made_from) or files.keep(
+            tile,
+            self._data_of(tile).assign_attrs(
+                dataset=self.dataset.name,
+                source=self.dataset.meta.source,
+                **tile_attributes(tile, made_from),
+                **self._match(),
+            ),
         )
-        arrays = self.store.tiles(spec.collection, waiting=True)
-        stem = f"{arrays.folder}/{spec.name}"
-        self.store.files.write_bytes(f"{stem}.yml", tile_yml(spec, data.attrs).encode())
-        picture = self._draw(data, f"{stem}.png")
-        arrays.write(spec.name, data)
-        return Tile(data.attrs, picture, kept=False)
+
+    def _data_of(self, tile: Tile) -> xr.Dataset:
+        """A window of the scene on the dataset's grid, or the source's pixels interpolated once."""
+        if tile.window is not None:
+            return cut_window(self._scene("regridded"), tile.window)
+        return regrid_scene(self._scene("cropped"), tile.grid, self.dataset.meta.sampling.method, cache=None)
 
 
 def _coverage(made_from: str, attributes: Mapping[str, Any]) -> Coverage:

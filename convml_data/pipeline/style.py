@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convml_data.errors import ConvmlError
 from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, TruecolorStyle, UserStyle
 from convml_data.meta.dataset import Dataset
-from convml_data.meta.products import Channels, Composite, Truecolor, n_bands
+from convml_data.meta.products import Channels, Composite, Truecolor, band_names
+from convml_data.pipeline.made_from import scene_fingerprint
 from convml_data.sources import source_of
 from convml_data.store.dataset import DatasetStore
 
@@ -53,6 +53,10 @@ def dataset_style(store: DatasetStore) -> Style:
 
             if has_fixed_enhancement(name):
                 return CompositeStyle(name)
+    names = band_names(dataset.product)
+    image = dataset.meta.image
+    if names is not None and image.vmin is not None and image.vmax is not None:
+        return _field_style(dataset, [_Limits(name, 0.0, 1.0) for name in names])
     return _field_style(dataset, _limits(store))
 
 
@@ -86,7 +90,7 @@ def _limits(store: DatasetStore) -> Sequence[_Limits]:
         if values.size
     ]
     if not limits or len(limits) < len(sample):
-        names = list(sample) or [f"band {number}" for number in range(n_bands(store.dataset.product) or 1)]
+        names = list(sample) or band_names(store.dataset.product) or ["field"]
         return [_Limits(name, 0.0, 1.0) for name in names]
     text = json.dumps({"fingerprint": fingerprint, "bands": [asdict(band) for band in limits]}, indent=1)
     store.files.write_bytes(name, f"{text}\n".encode())
@@ -97,12 +101,19 @@ def _sample(store: DatasetStore) -> dict[str, npt.NDArray[np.float32]]:
     """Finite values of each band, by its name, over some scenes."""
     rows = store.read_ledger().scenes
     chosen = sorted({round(at) for at in np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows)))})
-    source = source_of(store.dataset)
+    source, arrays = source_of(store.dataset), store.scenes(["cropped"])
     found: dict[str, list[npt.NDArray[np.float32]]] = {}
     for number in chosen:
+        row = rows[number]
         try:
-            scene = source.read(rows[number].scan, store.dataset.domain)
-        except ConvmlError:
+            if (arrays.attributes(row.scene_id) or {}).get("fingerprint") == scene_fingerprint(
+                store.dataset, "cropped", row
+            ):
+                with arrays.open(row.scene_id) as stored:
+                    scene = stored.load()
+            else:
+                scene = source.read(row.scan, store.dataset.domain)
+        except Exception:  # which the scene will meet itself, and report
             continue
         (field,) = scene.data_vars.values()
         names = [str(field.name)] if "bands" not in field.dims else [str(name) for name in field["bands"].values]

@@ -1,4 +1,4 @@
-"""Stage ``tile_plan`` and what holds across scenes: only complete triplets are shown.
+"""The plans of tiles of each kind, and what holds across scenes: only complete triplets are shown.
 
 A triplet's three tiles come from two scenes, which may be worked on at any time by any worker.
 Tiles wait in ``triplets/.incomplete`` until the third one is there and are then renamed into their
@@ -8,38 +8,60 @@ collection, so that whoever reads a collection finds only triplets, each of thre
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from itertools import product
 
 from convml_data.errors import PlanError
 from convml_data.fingerprints import fingerprint
+from convml_data.geometry.local import LocalDomain
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
-from convml_data.meta.sampling import Triplets
+from convml_data.meta.sampling import SlidingWindow, TrajectoryTiles, Triplets
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
 from convml_data.tiles.plan import TilePlan, TileSpec, plan_triplets
+from convml_data.tiles.sliding_window import tiles_over
+from convml_data.tiles.splits import ByIntervals, ByTimeBlock, RandomByRelativeSampleSize, Split, StableHash
+from convml_data.tiles.tile import Tile, TileStage
+from convml_data.tiles.trajectory_tiles import TrajectoryPlan, plan_trajectory_tiles
+from convml_data.trajectories import read_trajectories
 
 #: What the neural-network side writes into a collection and then trusts, whatever changed since.
 READERS_INDEX = "meta.csv"
 
 
-def wanted_triplets(dataset: Dataset) -> Triplets:
-    """What ``meta.yaml`` says of triplets; PlanError where it asks for none."""
-    triplets = dataset.meta.sampling.triplets
-    if triplets is None:
+#: Key of each kind of tiles in ``sampling``, and what to write there.
+TILE_KEYS: Mapping[TileStage, tuple[str, str]] = {
+    "triplet_tiles": ("triplets", "{N_triplets: {train: 10, study: 2}, tile_N: 256}"),
+    "trajectory_tiles": ("trajectories", "{tile_N: 256}"),
+    "sliding_window_tiles": ("sliding_window", "{tile_N: 256, step: 128}"),
+}
+
+
+def tile_stages(dataset: Dataset) -> tuple[TileStage, ...]:
+    """The kinds of tiles that ``meta.yaml`` asks for."""
+    return tuple(stage for stage, (key, _) in TILE_KEYS.items() if getattr(dataset.meta.sampling, key) is not None)
+
+
+def wanted_tiles(dataset: Dataset, stage: TileStage) -> Triplets | TrajectoryTiles | SlidingWindow:
+    """What ``meta.yaml`` says of tiles of a kind; PlanError where it asks for none."""
+    key, example = TILE_KEYS[stage]
+    wanted: Triplets | TrajectoryTiles | SlidingWindow | None = getattr(dataset.meta.sampling, key)
+    if wanted is None:
         raise PlanError(
-            "the dataset asks for no tiles",
-            where=f"{dataset.directory / META_NAME}: sampling.triplets",
-            remedy="Add `triplets: {N_triplets: {train: …}, tile_N: …}` to `sampling`",
+            f"the dataset asks for no {stage.replace('_', ' ')}",
+            where=f"{dataset.directory / META_NAME}: sampling.{key}",
+            remedy=f"Add `{key}: {example}` to `sampling`",
         )
-    return triplets
+    return wanted
 
 
 def make_tile_plan(store: DatasetStore) -> TilePlan:
     """Draw all tiles of a dataset from the scenes of its ledger and keep the plan."""
     dataset, ledger = store.dataset, store.read_ledger()
-    triplets = wanted_triplets(dataset)
+    triplets = wanted_tiles(dataset, "triplet_tiles")
+    assert isinstance(triplets, Triplets)
     unknown = scenes_to_crop_first(store, ledger)
     if unknown:
         raise PlanError(
@@ -49,6 +71,8 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
             remedy="Run `convml-data crop`, or materialize `cropped` for all scenes first",
         )
     plan = plan_triplets(
+        split=_split(triplets),
+        snap_to_grid=dataset.meta.sampling.snap_to_grid,
         domain=dataset.domain,
         resolution=dataset.meta.sampling.resolution,
         tile_n=triplets.tile_N,
@@ -60,6 +84,90 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
     )
     store.write_tile_plan(plan)
     return plan
+
+
+def _split(triplets: Triplets) -> Split:
+    """How ``meta.yaml`` shares scenes out to the collections."""
+    match triplets.scene_collections_splitting:
+        case "random_by_relative_sample_size":
+            return RandomByRelativeSampleSize()
+        case "by_time_block":
+            return ByTimeBlock(triplets.block or timedelta(days=1), triplets.guard or timedelta(hours=6))
+        case "by_intervals":
+            return ByIntervals({name: span.spans() for name, span in (triplets.intervals or {}).items()})
+        case "stable_hash":
+            return StableHash()
+
+
+def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
+    """Place a tile around each trajectory in each scene of the ledger and keep the plan."""
+    dataset, ledger = store.dataset, store.read_ledger()
+    around = wanted_tiles(dataset, "trajectory_tiles")
+    assert isinstance(around, TrajectoryTiles)
+    assert dataset.trajectories_file is not None  # which meta.yaml was checked for
+    assert dataset.meta.trajectories is not None
+    if not isinstance(dataset.domain, LocalDomain):
+        raise PlanError(
+            "trajectories are places on the earth, and the source's domain has none",
+            where=f"{dataset.directory / META_NAME}: sampling.trajectories",
+            remedy="Leave them out, or use source files with longitude and latitude",
+        )
+    plan = plan_trajectory_tiles(
+        read_trajectories(dataset.trajectories_file),
+        [(row.scene_id, row.scan.start) for row in ledger.scenes],
+        domain=dataset.domain,
+        tile_n=around.tile_N,
+        resolution=dataset.meta.sampling.resolution,
+        max_dt=dataset.meta.trajectories.max_dt,
+        fingerprint=_trajectory_fingerprint(dataset, ledger),
+    )
+    if not plan.tiles:
+        why = next(iter(plan.without.values()), "there is no scene")
+        raise PlanError(
+            f"no scene has a tile around a trajectory: {why}",
+            where=f"{dataset.directory / META_NAME}: trajectories",
+            remedy="Correct `time`, `domain` or `trajectories.max_dt`",
+        )
+    store.write_trajectory_plan(plan)
+    return plan
+
+
+def trajectory_plan_is_current(store: DatasetStore) -> bool:
+    """Whether there is a plan of tiles around trajectories that was made from this ``meta.yaml`` and these scenes."""
+    if not store.files.exists(store.layout.trajectory_plan):
+        return False
+    return store.read_trajectory_plan().fingerprint == _trajectory_fingerprint(store.dataset, store.read_ledger())
+
+
+def current_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
+    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
+    if not trajectory_plan_is_current(store.primary):
+        store.read_trajectory_plan()  # or an error
+        raise PlanError(
+            "meta.yaml or the scenes have changed since this plan was made",
+            where=store.files.url(store.layout.trajectory_plan),
+            remedy="Run `convml-data tiles --tiles-kind trajectories`, or materialize `trajectory_plan` first",
+        )
+    return store.read_trajectory_plan()
+
+
+def _trajectory_fingerprint(dataset: Dataset, ledger: Ledger) -> str:
+    return fingerprint([dataset.fingerprint("trajectory_plan"), ledger.scene_ids])
+
+
+def tiles_of_scenes(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str]) -> dict[str, tuple[Tile, ...]]:
+    """The tiles of a kind that each scene is to give.
+
+    Raises
+    ------
+    PlanError
+        There is no plan of the present settings, or the dataset asks for no such tiles.
+    """
+    if stage == "sliding_window_tiles":
+        grid, (tile_n, step) = store.dataset.grid, store.dataset.sliding_window
+        return {scene_id: tiles_over(scene_id, grid, tile_n, step) for scene_id in scene_ids}
+    plan = current_tile_plan(store) if stage == "triplet_tiles" else current_trajectory_plan(store)
+    return {scene_id: plan.tiles_of(scene_id) for scene_id in scene_ids}
 
 
 def scenes_to_crop_first(store: DatasetStore, ledger: Ledger) -> list[str]:
@@ -77,9 +185,10 @@ def tile_plan_is_current(store: DatasetStore) -> bool:
 
 
 def current_tile_plan(store: DatasetStore) -> TilePlan:
-    """The plan on disk; PlanError where meta.yaml or the scenes have changed since it was drawn."""
+    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
     plan = store.read_tile_plan()
-    if plan.fingerprint != _plan_fingerprint(store.dataset, store.read_ledger()):
+    primary = store.primary
+    if plan.fingerprint != _plan_fingerprint(primary.dataset, primary.read_ledger()):
         raise PlanError(
             "meta.yaml or the scenes have changed since this plan was drawn",
             where=store.files.url(store.layout.tile_plan),
@@ -92,10 +201,10 @@ def _plan_fingerprint(dataset: Dataset, ledger: Ledger) -> str:
     return fingerprint([dataset.fingerprint("tile_plan"), ledger.scene_ids])
 
 
-def triplets_of(plan: TilePlan) -> list[tuple[TileSpec, ...]]:
-    """The tiles of each triplet of a plan."""
+def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:
+    """The tiles of each triplet."""
     triplets: dict[tuple[str, int], list[TileSpec]] = defaultdict(list)
-    for tile in plan.tiles:
+    for tile in of_triplets:
         triplets[tile.collection, tile.triplet_id].append(tile)
     return [tuple(tiles) for tiles in triplets.values()]
 
@@ -103,7 +212,7 @@ def triplets_of(plan: TilePlan) -> list[tuple[TileSpec, ...]]:
 def triplets_by_scene(plan: TilePlan) -> dict[str, list[tuple[TileSpec, ...]]]:
     """For each scene the triplets that it gives a tile to, each with all of its tiles."""
     of_scene: dict[str, list[tuple[TileSpec, ...]]] = defaultdict(list)
-    for tiles in triplets_of(plan):
+    for tiles in triplets_of(plan.tiles):
         for scene_id in {tile.scene_id for tile in tiles}:
             of_scene[scene_id].append(tiles)
     return of_scene
@@ -115,7 +224,10 @@ def show_complete_triplets(store: DatasetStore, triplets: Iterable[tuple[TileSpe
 
 
 def _show_if_complete(store: DatasetStore, tiles: tuple[TileSpec, ...]) -> bool:
-    shown, waiting = (store.tiles(tiles[0].collection, waiting=waits).folder for waits in (False, True))
+    collection = tiles[0].collection
+    shown, waiting = (store.tiles("triplet_tiles", collection, waiting=waits).folder for waits in (False, True))
+    if shown == waiting:
+        return False
     # All data files, then all descriptions, then all pictures, which readers find tiles by.
     names = [f"{tile.name}{suffix}" for suffix, tile in product(store.tile_suffixes, tiles)]
     moves = [name for name in names if store.files.exists(f"{waiting}/{name}")]

@@ -12,6 +12,7 @@ import xarray as xr
 
 from convml_data.geometry.local import LocalGrid
 from convml_data.geometry.source_grids import grid_of
+from convml_data.geometry.windows import Window
 from convml_data.regrid.apply import Method, apply_index_map
 from convml_data.regrid.index_map import build_index_map, cached_index_map, points_per_cell_side
 from convml_data.sources.base import CATEGORICAL
@@ -85,6 +86,20 @@ def regrid_scene(scene: xr.Dataset, target: LocalGrid, method: Method, cache: Pa
         "valid_share": float(np.isfinite(values).all(axis=tuple(range(values.ndim - 2))).mean()),
     }
     return regridded.to_dataset().assign_attrs(attributes)
+
+
+def cut_window(scene: xr.Dataset, window: Window) -> xr.Dataset:
+    """A window of a scene on a local grid: its cells as they are.
+
+    Returns
+    -------
+    The scene's variable and coordinates there; ``valid_share`` is the window's.
+    """
+    rows, columns = window.slices
+    cut = scene.isel(y=rows, x=columns)
+    (field,) = cut.data_vars.values()
+    valid = np.isfinite(field.values).reshape(-1, *field.shape[-2:]).all(axis=0)
+    return cut.assign_attrs(valid_share=float(valid.mean()))
 
 
 def local_coordinates(grid: LocalGrid) -> dict[str, xr.DataArray]:

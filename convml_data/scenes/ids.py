@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-_PATTERN = re.compile(r"(?P<source>[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)__(?P<minute>\d{12})")
+SCENE_ID_PATTERN = r"(?P<source>[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*)__(?P<minute>\d{12})"
+_PATTERN = re.compile(SCENE_ID_PATTERN)
 
 
 def scene_id_of(source: str, start: datetime) -> str:

@@ -28,11 +28,14 @@ class SourceFile:
     version
         Changes with the content where name and size may stay the same, None where the archive never
         replaces a file under its name.
+    number
+        Which of the times in the file is meant, from 0, None where it holds one.
     """
 
     url: str
     size: int
     version: str | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,35 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class MatchedBy:
+    """How an image of an auxiliary product came to go with a scene.
+
+    Parameters
+    ----------
+    offset_s
+        Start of the image minus that of the scene, seconds; of the nearest image where none goes with it.
+    rule
+        The strategy and its limit, in words.
+    """
+
+    offset_s: float
+    rule: str
+
+
+@dataclass(frozen=True)
 class LedgerRow:
-    """A scan, the scene ID that its start gives it, and what is known of its coverage."""
+    """A scene ID and its scan, and what is known of its coverage.
+
+    ``problem`` is why the scene could not be read when that was last tried, None where it could or was
+    not tried. In the matches of an auxiliary product the scan is the product's image that goes with the scene, or
+    the nearest one and the reason why it does not.
+    """
 
     scene_id: str
     scan: Scan
     coverage: Coverage | None = None
+    match: MatchedBy | None = None
+    problem: str | None = None
 
     @property
     def reason(self) -> str | None:
@@ -106,6 +132,8 @@ class LedgerRow:
             "reason": scan.reason,
             "files": {name: _without_none(asdict(file)) for name, file in scan.files.items()},
             **({} if self.coverage is None else {"coverage": asdict(self.coverage)}),
+            **({} if self.match is None else {"match": asdict(self.match)}),
+            **({} if self.problem is None else {"problem": self.problem}),
         }
 
     @classmethod
@@ -122,6 +150,8 @@ class LedgerRow:
                 files={name: SourceFile(**file) for name, file in values["files"].items()},
             ),
             Coverage(**values["coverage"]) if "coverage" in values else None,
+            MatchedBy(**values["match"]) if "match" in values else None,
+            values.get("problem"),
         )
 
 
@@ -133,7 +163,7 @@ def _covered(row: LedgerRow, coverage: Coverage | None, min_valid_share: float) 
     if coverage is None or row.reason is not None:
         return row
     scan = replace(row.scan, reason=too_little(coverage.valid_share, min_valid_share))
-    return replace(row, scan=scan, coverage=coverage)
+    return replace(row, scan=scan, coverage=coverage, problem=None)
 
 
 def too_little(valid_share: float, min_valid_share: float) -> str | None:
@@ -183,6 +213,11 @@ class Ledger:
         return replace(
             self, rows=tuple(_covered(row, coverages.get(row.scene_id), min_valid_share) for row in self.rows)
         )
+
+    def with_problems(self, problems: Mapping[str, str]) -> Ledger:
+        """The ledger with why scenes could not be read, by scene ID."""
+        rows = (replace(row, problem=problems.get(row.scene_id, row.problem)) for row in self.rows)
+        return replace(self, rows=tuple(rows))
 
     def drops(self) -> dict[str, int]:
         """How many scans were dropped for each reason, most frequent first."""

@@ -67,7 +67,7 @@ def _meta_of(dataset: Dataset) -> str:
 
 
 def _source_of_meta(dataset: Dataset) -> str:
-    from convml_data.meta.models import GOES_SOURCES
+    from convml_data.meta.data import GOES_SOURCES
 
     if dataset.meta.source.startswith("ceres"):
         return "ceres"
@@ -104,19 +104,25 @@ def _simulate_goes(arguments: argparse.Namespace, dataset: Dataset | None) -> tu
 
 def _simulate_ceres(arguments: argparse.Namespace, dataset: Dataset | None) -> tuple[list[Path], str, str]:
     """The files written, the archive's URL and the variable to give it by."""
+    from convml_data.meta.products import UserFunction
     from convml_data.simulate.ceres import simulate_ceres
     from convml_data.sources.ceres.archive import ARCHIVE_VARIABLE
     from convml_data.sources.ceres.products import CeresField
 
     def satellite_of(dataset: Dataset) -> str:
-        if isinstance(dataset.product, CeresField):
-            return dataset.product.satellite
+        product = dataset.product
+        for field in product.inputs if isinstance(product, UserFunction) else [product]:
+            if isinstance(field, CeresField):
+                return field.satellite
         raise ConvmlError(
             f"{dataset.meta.source} {dataset.meta.product} names no satellite of CERES",
             where="--satellite",
             remedy="Give --satellite goes16n or --satellite meteosat9n",
         )
 
+    for name in ("channels", "sector"):
+        if getattr(arguments, name) is not None:
+            raise ConvmlError(f"{_option(name)} is for GOES, and files of CERES have none", remedy="Leave it out")
     directory = arguments.directory.resolve()
     paths = simulate_ceres(
         directory,

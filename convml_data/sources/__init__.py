@@ -22,7 +22,7 @@ def source_of(dataset: Dataset) -> Source:
     # One file of CERES holds all fields, on one grid.
     products = names if meta.source.startswith("ceres") else (f"multichannel__{'__'.join(names)}",)
     sources = tuple(_source_of(dataset, product) for product in products)
-    return UserFunctionSource(sources, dict(meta.input or {}), dataset.functions_file, dataset.name)
+    return UserFunctionSource(sources, dict(meta.input or {}), dataset.functions_file, dataset.function_name)
 
 
 def _source_of(dataset: Dataset, product: str) -> Source:
@@ -66,11 +66,13 @@ def _gridded_source(dataset: Dataset, product: str) -> Source:
 
 def archive_of(dataset: Dataset) -> str:
     """Where the source's files lie; ``{satellite}`` is in it where that depends on the time."""
-    from convml_data.meta.models import MODELS
+    from convml_data.meta.data import MODELS
 
     source = dataset.meta.source
     if source in MODELS:
-        return str(dataset.directory / "source_data" / source)
+        from convml_data.sources.gridded.files import DEFAULT_PATTERN, FOLDERS
+
+        return str(dataset.directory / FOLDERS[0] / (dataset.meta.files or DEFAULT_PATTERN))
     if source.startswith("ceres"):
         from convml_data.sources.ceres.archive import archive_url as ceres_url
 
@@ -94,15 +96,22 @@ def check_functions(dataset: Dataset) -> None:
     if isinstance(product, UserFunction):
         from convml_data.user_functions import ARGUMENT, load_function
 
-        load_function(dataset.functions_file, dataset.name, tuple(ARGUMENT.format(name) for name in meta.input or ()))
+        arguments = tuple(ARGUMENT.format(name) for name in meta.input or ())
+        load_function(dataset.functions_file, dataset.function_name, arguments)
     if meta.image_function not in ("default", None):
         from convml_data.user_functions import ARGUMENT, load_function
 
         load_function(dataset.functions_file, meta.image_function, (ARGUMENT.format("scene"),))
     if isinstance(product, Composite):
+        from convml_data.errors import MetaError
+        from convml_data.meta.load import META_NAME
         from convml_data.sources.goes.composites import check_composite
 
-        check_composite(product.name)
+        try:
+            check_composite(product.name)
+        except MetaError as error:
+            where = f"{dataset.directory / META_NAME}: {error.where}"
+            raise MetaError(error.what, where=where, remedy=error.remedy) from error
 
 
 def notices_of(dataset: Dataset) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from convml_data.geometry.local import Domain
 from convml_data.geometry.source_grids import SourceGrid
+from convml_data.sources.remembered import Remembered, key_of
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -40,9 +40,15 @@ class NearestPixels:
         return at_points
 
 
-@lru_cache(maxsize=16)
+_NEAREST_PIXELS: Remembered[NearestPixels] = Remembered(16)
+
+
 def nearest_pixels(domain: Domain, grid: SourceGrid) -> NearestPixels:
     """The pixels nearest to the points of a domain; remembered, since many scenes share both."""
+    return _NEAREST_PIXELS.get((domain, key_of(grid)), lambda: _find_nearest_pixels(domain, grid))
+
+
+def _find_nearest_pixels(domain: Domain, grid: SourceGrid) -> NearestPixels:
     points = domain.to_world(*domain.lattice(POINTS_ALONG_SIDE))
     row, column = (np.rint(np.nan_to_num(at, nan=-1)).astype(np.intp) for at in grid.pixel_of(*points))
     inside = (row >= 0) & (row < grid.shape[0]) & (column >= 0) & (column < grid.shape[1])

@@ -20,6 +20,12 @@ from convml_data.user_functions import call_field_function
 _SUMMED = ("bytes_read", "requests")
 
 
+#: Attributes that say how a variable lies in its file, which is for us to say.
+_OF_THE_FILE = frozenset(
+    {"_FillValue", "missing_value", "scale_factor", "add_offset", "dtype", "_Unsigned", "coordinates", "grid_mapping"}
+)
+
+
 @dataclass(frozen=True)
 class UserFunctionSource:
     """What a function makes of fields of other sources.
@@ -73,13 +79,17 @@ class UserFunctionSource:
             if units is not None and units != found:
                 raise SceneError(
                     f"{name} has the units {found!r}, and {units!r} are asked for",
-                    where="meta.yaml: input",
+                    where=f"{self.file.with_name('meta.yaml')}: input",
                     remedy=f"Write `{name}: {found}`, or name the field without units",
                 )
         made = call_field_function(self.file, self.function, fields)
         scene = scenes[0]
         (original,) = scene.data_vars.values()
-        attributes = {key: value for key, value in made.attrs.items() if isinstance(value, (str, int, float))}
+        attributes = {
+            key: int(value) if isinstance(value, bool) else value
+            for key, value in made.attrs.items()
+            if isinstance(value, (str, int, float)) and key not in _OF_THE_FILE
+        }
         if "grid_mapping" in original.attrs:
             attributes["grid_mapping"] = original.attrs["grid_mapping"]
         of_inputs = [name for name, coordinate in scene.coords.items() if "bands" in coordinate.dims]

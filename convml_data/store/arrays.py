@@ -122,6 +122,10 @@ class ArrayStore:
         return zarr.storage.FsspecStore.from_url(self.files.url(self.name(key)), read_only=True)
 
 
+#: What reading the values of a file raises that opened, and is damaged.
+DAMAGED = (StoreError, OSError, RuntimeError, ValueError)
+
+
 def write_netcdf(path: Path, data: xr.Dataset) -> None:
     """Write a dataset as netCDF 4, floating-point fields compressed and filled with NaN."""
     encoding: dict[str, dict[str, Any]] = {}

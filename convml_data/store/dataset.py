@@ -16,6 +16,8 @@ from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.files import Files
 from convml_data.store.layout import TILE_SUFFIXES, Layout
 from convml_data.tiles.plan import TilePlan
+from convml_data.tiles.tile import TileStage
+from convml_data.tiles.trajectory_tiles import TrajectoryPlan
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,27 @@ class DatasetStore:
         found = None if dataset.is_located else store._read_domain()
         return store if found is None else cls(replace(dataset, found_domain=found), store.format)
 
+    def claim_root(self) -> None:
+        """Note that the root, where ``storage.root`` names one, is this dataset's.
+
+        Raises
+        ------
+        StoreError
+            It is another dataset's, whose files would be taken for outdated ones of this.
+        """
+        if self.dataset.meta.storage.root is None:
+            return
+        if not self.files.exists(self.layout.owner):
+            self.files.write_bytes(self.layout.owner, self.dataset.name.encode())
+        owner = self.files.read_bytes(self.layout.owner).decode()
+        if owner != self.dataset.name:
+            raise StoreError(
+                f"this root holds the dataset {owner}, not {self.dataset.name}",
+                where=self.dataset.root,
+                remedy=f"Give each dataset a `storage.root` of its own, or delete {self.layout.owner} there if "
+                "the dataset was renamed",
+            )
+
     def located(self, domain: Domain) -> DatasetStore:
         """The store of the dataset at a domain that was found out, which is kept."""
         values = {"found_from": self.dataset.domain_fingerprint, "domain": domain.to_dict()}
@@ -77,7 +100,7 @@ class DatasetStore:
     @cached_property
     def layout(self) -> Layout:
         """Names below the root."""
-        return Layout(self.dataset.meta.source, self.dataset.meta.product)
+        return Layout(self.dataset.meta.source, self.dataset.meta.product, self.dataset.aux_name)
 
     @property
     def index_maps(self) -> Path:
@@ -102,33 +125,68 @@ class DatasetStore:
         """Whether scenes and tiles have pictures."""
         return self.dataset.meta.image_function is not None
 
-    def tiles(self, collection: str, *, waiting: bool) -> ArrayStore:
-        """The tiles of a collection: those of complete triplets, or those that wait for the others.
+    def tile_folder(self, stage: TileStage) -> str:
+        """Folder of the tiles of a kind."""
+        if stage == "triplet_tiles":
+            return self.layout.of_product("triplets")
+        if stage == "trajectory_tiles":
+            return self.layout.of_product("trajectories")
+        window = self.dataset.sliding_window
+        return self.layout.of_product(self.layout.sliding_windows(window.tile_n, window.step))
+
+    def shows_whole_triplets(self, stage: TileStage) -> bool:
+        """Whether tiles wait for the others of their triplet, which those of auxiliary products do not."""
+        return stage == "triplet_tiles" and self.dataset.aux_name is None
+
+    @property
+    def primary(self) -> DatasetStore:
+        """The store of the dataset itself, without an auxiliary product."""
+        return DatasetStore(self.dataset.primary, self.format)
+
+    def aux(self, name: str) -> DatasetStore:
+        """The store of an auxiliary product; PlanError where there is none of that name."""
+        return DatasetStore(self.dataset.aux(name), self.format)
+
+    def tiles(self, stage: TileStage, collection: str, *, waiting: bool) -> ArrayStore:
+        """The tiles of a collection: those that are shown, or those that wait for others of their triplet.
 
         Always netCDF, which is what the neural-network side reads.
         """
-        folder = self.layout.waiting_tiles(collection) if waiting else self.layout.tiles(collection)
-        return ArrayStore(self.files, folder, "netcdf")
+        folder = self.tile_folder(stage)
+        if waiting and self.shows_whole_triplets(stage):
+            folder = f"{folder}/.incomplete"
+        return ArrayStore(self.files, f"{folder}/{collection}" if collection else folder, "netcdf")
 
     def read_ledger(self) -> Ledger:
-        """The scene ledger; StoreError where it has not been made."""
-        return Ledger.from_json(
-            self._text(self.layout.ledger, "scene ledger", "scene-ids"), self.files.url(self.layout.ledger)
-        )
+        """The scene ledger, or the matches of an auxiliary product; StoreError where it has not been made."""
+        aux = self.dataset.aux_name
+        what, command = "scene ledger", "scene-ids"
+        if aux is not None:
+            what, command = f"list of scenes matched to {aux}", f"scene-ids --aux-name {aux}"
+        return Ledger.from_json(self._text(self.layout.ledger, what, command), self.files.url(self.layout.ledger))
 
     def write_ledger(self, ledger: Ledger) -> None:
         """Keep a scene ledger."""
         self.files.write_bytes(self.layout.ledger, ledger.to_json().encode())
 
     def read_tile_plan(self) -> TilePlan:
-        """The tile plan; StoreError where it has not been made."""
-        return TilePlan.from_json(
-            self._text(self.layout.tile_plan, "tile plan", "tiles"), self.files.url(self.layout.tile_plan)
-        )
+        """The plan of the triplets; StoreError where it has not been made."""
+        name = self.layout.tile_plan
+        return TilePlan.from_json(self._text(name, "tile plan", "tiles"), self.files.url(name))
+
+    def read_trajectory_plan(self) -> TrajectoryPlan:
+        """The plan of the tiles around trajectories; StoreError where it has not been made."""
+        name = self.layout.trajectory_plan
+        text = self._text(name, "plan of tiles around trajectories", "tiles --tiles-kind trajectories")
+        return TrajectoryPlan.from_json(text, self.files.url(name))
 
     def write_tile_plan(self, plan: TilePlan) -> None:
-        """Keep a tile plan."""
+        """Keep a plan of triplets."""
         self.files.write_bytes(self.layout.tile_plan, plan.to_json().encode())
+
+    def write_trajectory_plan(self, plan: TrajectoryPlan) -> None:
+        """Keep a plan of tiles around trajectories."""
+        self.files.write_bytes(self.layout.trajectory_plan, plan.to_json().encode())
 
     def _text(self, name: str, what: str, command: str) -> str:
         if not self.files.exists(name):

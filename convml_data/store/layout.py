@@ -14,50 +14,83 @@ TILE_SUFFIXES = (".nc", ".yml", ".png")
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of files and folders, relative to the root, of a dataset of ``source`` and ``product``."""
+    """Names of files and folders, relative to the root, of a dataset or of one of its auxiliary products.
+
+    Parameters
+    ----------
+    source, product
+        Of the data.
+    aux_name
+        Of the auxiliary product, None for the dataset's own.
+    """
 
     source: str
     product: str
+    aux_name: str | None = None
+
+    @property
+    def _data(self) -> str:
+        own = f"source_data/{self.source}/{self.product}"
+        return own if self.aux_name is None else f"{own}/aux/{self.aux_name}"
 
     @property
     def ledger(self) -> str:
-        """The scene ledger."""
-        return f"source_data/{self.source}/{self.product}/scene_ids.json"
+        """The scene ledger; of an auxiliary product, which of its images goes with which scene."""
+        return f"{self._data}/{'scene_ids' if self.aux_name is None else 'matches'}.json"
 
     @property
     def domain(self) -> str:
         """The area of a domain that follows from the source or from trajectories."""
-        return f"source_data/{self.source}/{self.product}/domain.json"
+        return f"{self._data}/domain.json"
 
     @property
     def picture_style(self) -> str:
         """Which values are dark and bright in pictures."""
-        return f"source_data/{self.source}/{self.product}/picture_style.json"
+        return f"{self._data}/picture_style.json"
 
     @property
     def tile_plan(self) -> str:
         """Which scene gives which tile, where."""
         return "triplets/tile_plan.json"
 
+    @property
+    def owner(self) -> str:
+        """Which dataset the root belongs to."""
+        return ".made_from/dataset"
+
     def made_from(self, folder: str) -> str:
         """What the files of a folder were last made from."""
-        return f".made_from/{folder}"
+        return f".made_from/{folder.replace('/', '.')}"
 
     def folder(self, stage: Sequence[str]) -> str:
-        """Folder of an asset's per-scene files, by the parts of its key below the dataset's name.
+        """Folder of an asset's per-scene files, by the parts of its key below the dataset's or product's own.
 
         Assets that users add lie in a folder of their own name.
         """
         known: dict[tuple[str, ...], str] = {
-            ("cropped",): f"source_data/{self.source}/{self.product}/cropped",
-            ("regridded",): "rect",
+            ("cropped",): f"{self._data}/cropped",
+            ("regridded",): "rect" if self.aux_name is None else f"rect/aux/{self.aux_name}",
         }
         return known.get(tuple(stage), "/".join(stage))
 
-    def tiles(self, collection: str) -> str:
-        """Folder of a collection's complete triplets."""
-        return f"triplets/{collection}"
+    @property
+    def leakage_report(self) -> str:
+        """How far the collections of triplets lie apart."""
+        return "report/leakage.json"
 
-    def waiting_tiles(self, collection: str) -> str:
-        """Folder of a collection's tiles while other tiles of their triplets are missing."""
-        return f"triplets/.incomplete/{collection}"
+    def plot(self, scene_id: str) -> str:
+        """The plot of an auxiliary field below its scene."""
+        return f"report/aux/{self.aux_name}/{scene_id}.png"
+
+    @property
+    def trajectory_plan(self) -> str:
+        """Which scene gives which tile around a trajectory, where."""
+        return "trajectories/tile_plan.json"
+
+    def sliding_windows(self, tile_n: int, step: int) -> str:
+        """Folder of tiles at equal steps, one for each way of placing them."""
+        return f"rect-slidingwindow/tile_N_{tile_n}__step_{step}"
+
+    def of_product(self, folder: str) -> str:
+        """A folder of tiles, or the one in it that an auxiliary product has."""
+        return folder if self.aux_name is None else f"{folder}/{self.aux_name}"

@@ -1,4 +1,4 @@
-"""Opening netCDF files of other programs, whichever of the two formats they have."""
+"""Opening netCDF files of other programs, whichever of the formats they have."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import xarray as xr
 
-#: First bytes of the netCDF formats that are no HDF5: classic, 64-bit offset and 64-bit data.
-_CLASSIC = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+#: What the libraries raise for files that are cut off, overwritten or of a form that they do not know.
+_BROKEN = (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, EOFError, AttributeError)
 
 
 def open_netcdf(path: Path, **options: Any) -> xr.Dataset:
@@ -23,9 +23,26 @@ def open_netcdf(path: Path, **options: Any) -> xr.Dataset:
 
     Raises
     ------
-    OSError, ValueError
-        The file is not there or is no netCDF file.
+    OSError
+        The file is not there, or may not be read.
+    ValueError
+        It is no netCDF file of a form that can be read, or not a whole one: why.
     """
     with path.open("rb") as stream:
-        engine = "scipy" if stream.read(4) in _CLASSIC else "h5netcdf"
-    return xr.open_dataset(path, engine=engine, **options)
+        head = stream.read(8)
+    engine = _engine(head)
+    try:
+        return xr.open_dataset(path, engine=engine, **options)
+    except _BROKEN as error:
+        raise ValueError(str(error)) from error
+
+
+def _engine(head: bytes) -> str:
+    """The library for the form that a file's first bytes tell."""
+    if head == b"\x89HDF\r\n\x1a\n":
+        return "h5netcdf"
+    if head[:4] in (b"CDF\x01", b"CDF\x02"):
+        return "scipy"
+    if head[:4] == b"CDF\x05":
+        raise ValueError("its form is CDF-5; `nccopy -k nc4 <file> <new file>` makes one that can be read")
+    raise ValueError("its first bytes are of another kind of file" if head else "it is empty")

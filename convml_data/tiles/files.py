@@ -7,11 +7,17 @@ from typing import Any
 
 import yaml
 
-from convml_data.tiles.plan import TileSpec
+from convml_data.tiles.tile import Tile
+
+#: What tiles of auxiliary products say besides.
+OF_AUX = ("aux_name", "aux_offset_s")
+
+#: Columns that convml_tt makes itself.
+_OF_THE_READER = ("tile_type", "triplet_id")
 
 
-def tile_attributes(tile: TileSpec, fingerprint: str) -> dict[str, str | int | float]:
-    """Attributes of a tile's netCDF file, besides those of its scene; the same keys for every tile.
+def tile_attributes(tile: Tile, fingerprint: str) -> dict[str, str | int | float]:
+    """Attributes of a tile's netCDF file, besides those of its scene; the same keys for every tile of a kind.
 
     Scalars only, since convml_tt makes a table column of each. Its own columns ``triplet_id`` and
     ``tile_type`` are left to it: here ``tile`` names both.
@@ -21,22 +27,22 @@ def tile_attributes(tile: TileSpec, fingerprint: str) -> dict[str, str | int | f
     tile
         As planned.
     fingerprint
-        Of what the tile's files follow from (:meth:`TileSpec.fingerprint`).
+        Of what the tile's files follow from (:meth:`Tile.fingerprint`).
     """
+    facts = {name: int(fact) if isinstance(fact, bool) else fact for name, fact in tile.facts().items()}
     return {
         "tile": tile.name,
-        "triplet_collection": tile.collection,
+        **{name: fact for name, fact in facts.items() if name not in _OF_THE_READER},
         "scene_id": tile.scene_id,
-        "distant_from_same_scene": int(tile.distant_from_same_scene),
-        **_location(tile),
+        **tile.location,
         "resolution": tile.resolution,
         "tile_N": tile.grid.shape[0],
         "fingerprint": fingerprint,
     }
 
 
-def tile_yml(tile: TileSpec, attributes: Mapping[str, Any]) -> str:
-    """The text of a tile's yml, with the same keys for every tile.
+def tile_yml(tile: Tile, attributes: Mapping[str, Any]) -> str:
+    """The text of a tile's yml, with the same keys for every tile of a kind.
 
     Parameters
     ----------
@@ -44,29 +50,20 @@ def tile_yml(tile: TileSpec, attributes: Mapping[str, Any]) -> str:
         As planned.
     attributes
         Of its data, of which ``scene_time`` (ISO 8601, UTC), ``valid_share`` (0 to 1) and
-        ``fingerprint`` go into the yml.
+        ``fingerprint`` go into the yml, and those of :data:`OF_AUX` that there are.
     """
     return yaml.safe_dump(
         {
-            "loc": _location(tile),
-            "tile_type": tile.tile_type,
-            "triplet_id": tile.triplet_id,
-            "triplet_collection": tile.collection,
+            "loc": tile.location,
+            **tile.facts(),
             "scene_id": tile.scene_id,
             "scene_time": str(attributes["scene_time"]),
-            "distant_from_same_scene": tile.distant_from_same_scene,
             "resolution": tile.resolution,
             "tile_N": tile.grid.shape[0],
             "valid_share": float(attributes["valid_share"]),
             "fingerprint": str(attributes["fingerprint"]),
+            **{name: attributes[name] for name in OF_AUX if name in attributes},
         },
         sort_keys=False,
         allow_unicode=True,
     )
-
-
-def _location(tile: TileSpec) -> dict[str, float]:
-    location = {"x_c": tile.x_c, "y_c": tile.y_c, "l_zonal": tile.length, "l_meridional": tile.length}
-    if tile.central_latitude is not None and tile.central_longitude is not None:
-        location |= {"central_latitude": tile.central_latitude, "central_longitude": tile.central_longitude}
-    return location

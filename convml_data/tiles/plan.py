@@ -11,16 +11,22 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from convml_data.draws import named_uniforms
 from convml_data.errors import PlanError, StoreError
-from convml_data.fingerprints import fingerprint
-from convml_data.geometry.local import Domain, LocalDomain, LocalGrid, PlaneDomain
+from convml_data.geometry.local import Domain
+from convml_data.geometry.windows import Window
 from convml_data.tiles.placement import CentreBox, PairPlacement, centre_box, fits_along
-from convml_data.tiles.scene_draws import draw_scene_pairs, split_scenes
+from convml_data.tiles.scene_draws import draw_scene_pairs
+from convml_data.tiles.splits import RandomByRelativeSampleSize, Split, split_scenes
+from convml_data.tiles.tile import Tile
 
-#: Raised whenever a plan or the files of a tile are written in a way that older ones are not.
-FORMAT_VERSION = 1
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+#: Raised whenever a plan is written in a way that older ones are not.
+FORMAT_VERSION = 2
 
 #: What a triplet is made of, in its order.
 TILE_TYPES = ("anchor", "neighbor", "distant")
@@ -30,8 +36,8 @@ NEGLIGIBLE = 1.0
 
 
 @dataclass(frozen=True)
-class TileSpec:
-    """A tile to be cut.
+class TileSpec(Tile):
+    """A tile of a triplet.
 
     Parameters
     ----------
@@ -53,6 +59,8 @@ class TileSpec:
         Side of a cell, metres.
     distant_from_same_scene
         Whether the distant tile of its triplet comes from the scene of the anchor.
+    i0, j0
+        Its first column and row of the domain's grid, where it is a slice of the scene there.
     """
 
     collection: str
@@ -66,6 +74,8 @@ class TileSpec:
     length: float
     resolution: float
     distant_from_same_scene: bool
+    i0: int | None = None
+    j0: int | None = None
 
     @property
     def name(self) -> str:
@@ -73,32 +83,21 @@ class TileSpec:
         return f"{self.triplet_id:05d}_{self.tile_type}"
 
     @property
-    def grid(self) -> LocalGrid:
-        """Its cells."""
-        domain: Domain = PlaneDomain(self.x_c, self.y_c, self.length, self.length)
-        if self.central_latitude is not None and self.central_longitude is not None:
-            domain = LocalDomain(self.central_latitude, self.central_longitude, self.length, self.length)
-        return domain.grid(self.resolution)
+    def window(self) -> Window | None:
+        """Its cells of the scene on the domain's grid, None where it has a grid of its own."""
+        if self.i0 is None or self.j0 is None:
+            return None
+        side = self.grid.shape[0]
+        return Window(self.j0, self.j0 + side, self.i0, self.i0 + side)
 
-    def fingerprint(self, of_source: str) -> str:
-        """12 hexadecimal digits that change with anything that its pixels or its yml follow from.
-
-        Parameters
-        ----------
-        of_source
-            Fingerprint of what its scene's data follows from.
-        """
-        # Sines and projections may differ in the last bit between processors; a millimetre changes no pixel.
-        place = {
-            "x_c": round(self.x_c, 3),
-            "y_c": round(self.y_c, 3),
+    def facts(self) -> dict[str, Any]:
+        """Its part in its triplet."""
+        return {
+            "tile_type": self.tile_type,
+            "triplet_id": self.triplet_id,
+            "triplet_collection": self.collection,
+            "distant_from_same_scene": self.distant_from_same_scene,
         }
-        if self.central_latitude is not None and self.central_longitude is not None:
-            place |= {
-                "central_latitude": round(self.central_latitude, 8),
-                "central_longitude": round(self.central_longitude, 8),
-            }
-        return fingerprint({"format_version": FORMAT_VERSION, "source": of_source, "tile": self.to_dict() | place})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
@@ -120,6 +119,8 @@ class TilePlan:
         Of what the plan follows from.
     scenes
         The scenes of each collection in time order, those that no triplet drew included.
+    left_over
+        Scenes of no collection, each with the reason.
     warnings
         What a user should know about the plan, a sentence each.
     tiles
@@ -128,6 +129,7 @@ class TilePlan:
 
     fingerprint: str
     scenes: Mapping[str, tuple[str, ...]]
+    left_over: Mapping[str, str]
     warnings: tuple[str, ...]
     tiles: tuple[TileSpec, ...]
 
@@ -149,6 +151,7 @@ class TilePlan:
             "fingerprint": self.fingerprint,
             "warnings": list(self.warnings),
             "scenes": {collection: list(scene_ids) for collection, scene_ids in self.scenes.items()},
+            "left_over": dict(self.left_over),
         }
         lines = ",\n".join("  " + json.dumps(tile.to_dict()) for tile in self.tiles)
         return json.dumps(head, indent=1)[:-2] + ',\n "tiles": [\n' + lines + "\n ]\n}\n"
@@ -175,6 +178,7 @@ class TilePlan:
             return cls(
                 values["fingerprint"],
                 {collection: tuple(scene_ids) for collection, scene_ids in values["scenes"].items()},
+                dict(values["left_over"]),
                 tuple(values["warnings"]),
                 tuple(TileSpec.from_dict(tile) for tile in values["tiles"]),
             )
@@ -214,6 +218,8 @@ def plan_triplets(
     seed: int,
     scene_ids: Collection[str],
     fingerprint: str,
+    split: Split = RandomByRelativeSampleSize(),  # noqa: B008  # a value that nothing can change
+    snap_to_grid: bool = False,
 ) -> TilePlan:
     """Plan all triplets of a dataset.
 
@@ -239,6 +245,10 @@ def plan_triplets(
         All scenes of the dataset, in any order.
     fingerprint
         To be kept with the plan.
+    split
+        How scenes are shared out to the collections.
+    snap_to_grid
+        Move each tile by up to half a cell, so that it is a slice of the scene on the domain's grid.
 
     Raises
     ------
@@ -248,7 +258,8 @@ def plan_triplets(
     length = tile_n * resolution
     distance = neigh_dist_scaling * length
     box = box_for_triplets(domain, length, distance)
-    scenes = split_scenes(scene_ids, n_triplets, seed)
+    shared = split_scenes(split, scene_ids, n_triplets, seed)
+    scenes = shared.scenes
     pairs = PairPlacement(box, distance)
     triplets: list[tuple[str, int, tuple[str, str]]] = []
     centres: list[tuple[float, float]] = []
@@ -264,6 +275,11 @@ def plan_triplets(
             centres.append(box.point(*named_uniforms(seed, "distant", collection, triplet_id, count=2)))
 
     x, y = np.array(centres).T
+    i0 = j0 = None
+    if snap_to_grid:
+        (i0, x), (j0, y) = (
+            _snapped(along, axis, tile_n) for along, axis in zip((x, y), _axes(domain, resolution), strict=True)
+        )
     on_earth = domain.crs is not None
     lon, lat = domain.to_world(x, y)
     tiles = [
@@ -279,12 +295,33 @@ def plan_triplets(
             length=length,
             resolution=resolution,
             distant_from_same_scene=near == far,
+            i0=None if i0 is None else int(i0[i]),
+            j0=None if j0 is None else int(j0[i]),
         )
         for first, (collection, triplet_id, (near, far)) in enumerate(triplets)
         for i, tile_type in enumerate(TILE_TYPES, start=len(TILE_TYPES) * first)
     ]
     warnings = _warnings_about_places(domain, length, box) + _warnings_about_scenes(scenes)
-    return TilePlan(fingerprint, scenes, tuple(warnings), tuple(tiles))
+    return TilePlan(fingerprint, scenes, shared.left_over, tuple(warnings), tuple(tiles))
+
+
+def _axes(domain: Domain, resolution: float) -> tuple[FloatArray, FloatArray]:
+    grid = domain.grid(resolution)
+    return grid.x, grid.y
+
+
+def _snapped(centres: FloatArray, axis: FloatArray, tile_n: int) -> tuple[IntArray, FloatArray]:
+    """The first cells of the tiles nearest to some centres along an axis, and their own centres."""
+    if tile_n > len(axis):
+        raise PlanError(
+            f"tiles of {tile_n} cells do not fit into the domain's {len(axis)}",
+            where="sampling.snap_to_grid",
+            remedy="Leave snap_to_grid out, or give a smaller tile_N or a larger domain",
+        )
+    middle = axis[:tile_n].mean()  # of the tile that begins with the first cell
+    step = (axis[-1] - axis[0]) / max(1, len(axis) - 1)
+    first = np.clip(np.rint((centres - middle) / step if step else 0 * centres), 0, len(axis) - tile_n).astype(np.intp)
+    return first, np.asarray(middle + first * step, np.float64)
 
 
 def _warnings_about_places(domain: Domain, length: float, box: CentreBox) -> list[str]:

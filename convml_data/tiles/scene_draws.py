@@ -1,56 +1,17 @@
-"""Which scenes a collection owns, and which two of them a triplet takes."""
+"""Which two scenes of a collection a triplet takes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from convml_data.draws import named_hash64
-from convml_data.errors import PlanError
-from convml_data.scenes.ids import parse_scene_id
 
 UInt64Array = npt.NDArray[np.uint64]
 
 _LARGEST = np.uint64(2**64 - 1)
-
-
-def split_scenes(scene_ids: Collection[str], n_triplets: Mapping[str, int], seed: int) -> dict[str, tuple[str, ...]]:
-    """Share the scenes out to the collections at random, in proportion to their triplets.
-
-    The numbers of scenes follow from the method of largest remainders, with at least one scene for
-    every collection that has triplets. The scenes stand in the order of their named hashes and the
-    collections in the order of their names, so that neither the order of ``scene_ids`` nor that of
-    ``n_triplets`` matters, and a scene more moves few others.
-
-    Parameters
-    ----------
-    scene_ids
-        All scenes of the dataset.
-    n_triplets
-        How many triplets each collection is to have.
-    seed
-        Of the dataset.
-
-    Returns
-    -------
-    For each collection its scenes in time order. No scene is in two collections, and each is in one.
-
-    Raises
-    ------
-    PlanError
-        No triplets are asked for, or there are fewer scenes than collections with triplets.
-    """
-    scenes = set(scene_ids)
-    shares = _shares(len(scenes), n_triplets)
-    shuffled = sorted(scenes, key=lambda scene_id: (named_hash64(seed, "scene split", scene_id), scene_id))
-    split = {}
-    first = 0
-    for collection, share in shares.items():
-        split[collection] = tuple(sorted(shuffled[first : first + share], key=_time_order))
-        first += share
-    return split
 
 
 def draw_scene_pairs(
@@ -86,40 +47,6 @@ def draw_scene_pairs(
         hashes[lowest] = _LARGEST
         pairs.append((scene_ids[lowest], scene_ids[int(hashes.argmin())]))
     return pairs
-
-
-def _shares(n_scenes: int, n_triplets: Mapping[str, int]) -> dict[str, int]:
-    """Numbers of scenes by collection, which add up to ``n_scenes``."""
-    total = sum(n_triplets.values())
-    wanted = sorted(collection for collection, n in n_triplets.items() if n > 0)
-    asked_for = ", ".join(f"{collection} {n_triplets[collection]}" for collection in wanted)
-    if not wanted:
-        raise PlanError(
-            "no triplets are asked for",
-            where="sampling.triplets.N_triplets",
-            remedy="Give at least one collection a number above 0",
-        )
-    if n_scenes < len(wanted):
-        raise PlanError(
-            f"{len(wanted)} collections ({asked_for}) need a scene each, and there are {n_scenes} scenes",
-            where="sampling.triplets.N_triplets",
-            remedy="Ask for fewer collections, or for more scenes by a longer `time` or looser filters",
-        )
-    shares = {collection: n_triplets[collection] * n_scenes // total for collection in wanted}
-    remainders = {collection: n_triplets[collection] * n_scenes % total for collection in wanted}
-    by_remainder = sorted(wanted, key=lambda name: (-remainders[name], -n_triplets[name], name))
-    for collection in by_remainder[: n_scenes - sum(shares.values())]:
-        shares[collection] += 1
-    for collection in wanted:
-        if shares[collection] == 0:
-            shares[max(wanted, key=lambda name: shares[name])] -= 1
-            shares[collection] = 1
-    return {collection: shares.get(collection, 0) for collection in sorted(n_triplets)}
-
-
-def _time_order(scene_id: str) -> tuple[object, ...]:
-    source, start = parse_scene_id(scene_id)
-    return start, source
 
 
 def _mixed(values: UInt64Array) -> UInt64Array:

@@ -21,21 +21,28 @@ from convml_data_dagster.partitions import scene_partitions
 from convml_data_dagster.resources import Progress, WorkersResource
 
 if TYPE_CHECKING:
-    from convml_data.pipeline.scene import Record, SceneOutcome
+    from convml_data.pipeline.scene import Record, SceneOutcome, Stage
 
 
 #: How much of what went wrong a run's summary spells out.
 CAUSES_SHOWN = 50
 SCENES_SHOWN = 10
 
+#: What the tiles of auxiliary products are called among assets.
+AUX_TILES = "tiles"
+
 
 def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
-    """The assets ``<dataset>/cropped``, ``/regridded`` and, where tiles are asked for, ``/triplet_tiles``."""
+    """The assets ``<dataset>/cropped``, ``/regridded`` and, where tiles are asked for, ``/triplet_tiles``.
+
+    With them ``/trajectory_tiles`` and ``/sliding_window_tiles`` as far as they are asked for. Of an auxiliary
+    product they are ``<dataset>/aux/<name>/cropped``, ``/regridded``, ``/tiles`` and so on.
+    """
     specs = _specs(dataset)
-    spec_of = {spec.key.path[-1]: spec for spec in specs}
+    spec_of = {_stage_of(spec.key): spec for spec in specs}
 
     @dg.multi_asset(
-        name=f"{dataset.name}__scene_chain",
+        name=f"{dataset.name}__{'scene' if dataset.aux_name is None else dataset.aux_name.replace('-', '_')}_chain",
         specs=specs,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -47,7 +54,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         workers: WorkersResource = context.resources.workers
         progress: Progress = context.resources.progress
 
-        stages = frozenset(key.path[-1] for key in context.selected_asset_keys)
+        stages = frozenset(_stage_of(key) for key in context.selected_asset_keys)
         scene_ids = list(context.partition_keys)
         failures: list[SceneOutcome] = []
         drops: dict[str, str] = {}
@@ -55,15 +62,21 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         with errors_as_failures(), ExitStack() as stack:
             store = store_of(context, dataset.name)
             made_from = {"scene_ids": scene_ids_version(dataset)}
+            if dataset.aux_name is not None:
+                store = store.aux(dataset.aux_name)
+                made_from = {"matches": dataset.fingerprint("scene_ids")}
             if "triplet_tiles" in stages:
                 made_from["tile_plan"] = store.read_tile_plan().fingerprint
+            if "trajectory_tiles" in stages:
+                made_from["trajectory_plan"] = store.read_trajectory_plan().fingerprint
             # Closed whatever happens, since the workers end with it.
             outcomes = stack.enter_context(closing(run_scenes(store, scene_ids, stages, workers.workers())))
             for outcome in progress.track(outcomes, len(scene_ids)):
                 for record in outcome.records:
                     context.log_event(_materialization(spec_of[record.stage], outcome.scene_id, record, made_from))
                     if "valid_share" in record.metadata:
-                        shares[outcome.scene_id] = float(record.metadata["valid_share"])
+                        # Of the stage that comes first, which is of the whole domain.
+                        shares.setdefault(outcome.scene_id, float(record.metadata["valid_share"]))
                 context.log.info(_line(outcome))
                 if outcome.dropped is not None:
                     drops[outcome.scene_id] = outcome.dropped
@@ -71,7 +84,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
                     failures.append(outcome)
                     if outcome.traceback is not None:
                         context.log.error(outcome.traceback)
-        for warning in filter(None, (_missing_values(shares), _dropped(drops))):
+        for warning in filter(None, (_missing_values(shares), _dropped(drops, dataset))):
             context.log.warning(warning)
             progress.warn(warning)
         if failures:
@@ -81,39 +94,74 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
     return chain
 
 
+def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
+    """Key of an asset of a dataset or of its auxiliary product."""
+    return dg.AssetKey([dataset.name, *([] if dataset.aux_name is None else ["aux", dataset.aux_name]), asset])
+
+
+def _stage_of(key: dg.AssetKey) -> "Stage":
+    stage = key.path[-1]
+    return "triplet_tiles" if stage == AUX_TILES else stage  # type: ignore[return-value]  # keys are made of stages
+
+
 def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
-    name = dataset.name
+    name, aux_name = dataset.name, dataset.aux_name
+    matched = "" if aux_name is None else f" The images of `{aux_name}` that go with the scenes."
     descriptions = {
         "cropped": (
             f"`{dataset.meta.product}` of each scene on the source's own grid, (bands, y, x) or (y, x), over "
             "the domain and a margin. NaN where there is no value. Materialize `scene_ids` first: it makes the "
-            "partitions."
+            f"partitions.{matched}"
         ),
-        "regridded": (f"Each scene on the dataset's grid: {_grid_in_words(dataset)}, y ascending to the north."),
+        "regridded": (
+            f"Each scene on the dataset's grid: {_grid_in_words(dataset)}, y ascending to the north.{matched}"
+        ),
         "triplet_tiles": (
             "The anchor, neighbor and distant tiles that each scene gives. A triplet is shown in its collection once "
             "all three of its tiles are there."
+            if aux_name is None
+            else f"Tiles of `{aux_name}` at the places of the triplets' tiles, of all scenes that it goes with."
+        ),
+        "trajectory_tiles": f"A tile around each trajectory in each scene.{matched}",
+        "sliding_window_tiles": (
+            f"Tiles at equal steps over each scene on the dataset's grid, slices of `regridded`.{matched}"
         ),
     }
+    first = asset_key(dataset, "scene_ids" if aux_name is None else "matches")
     upstream = {
-        "cropped": ["scene_ids"],
-        "regridded": ["cropped"],
-        "triplet_tiles": ["cropped", "tile_plan"],
+        "cropped": [first],
+        "regridded": [asset_key(dataset, "cropped")],
+        "triplet_tiles": [asset_key(dataset, "cropped"), dg.AssetKey([name, "tile_plan"])],
+        "trajectory_tiles": [asset_key(dataset, "cropped"), dg.AssetKey([name, "trajectory_plan"])],
+        "sliding_window_tiles": [asset_key(dataset, "regridded")],
     }
-    stages = [stage for stage in descriptions if stage != "triplet_tiles" or dataset.meta.sampling.triplets]
+    sampling = dataset.meta.sampling
+    asked = {
+        "triplet_tiles": sampling.triplets,
+        "trajectory_tiles": sampling.trajectories,
+        "sliding_window_tiles": sampling.sliding_window,
+    }
+    stages = [stage for stage in descriptions if asked.get(stage, True) is not None]
     return [
         dg.AssetSpec(
-            key=[name, stage],
-            deps=[[name, dependency] for dependency in upstream[stage]],
+            key=asset_key(dataset, AUX_TILES if stage == "triplet_tiles" and aux_name is not None else stage),
+            deps=upstream[stage],
             partitions_def=scene_partitions(name),
-            group_name=f"{name}_tiles" if stage == "triplet_tiles" else f"{name}_scenes",
+            group_name=_group(dataset, stage),
             description=descriptions[stage],
-            kinds={"png", "netcdf" if stage == "triplet_tiles" else dataset.meta.storage.format},
-            code_version=dataset.fingerprint(stage),
+            kinds={"netcdf" if stage in asked else dataset.meta.storage.format}
+            | ({"png"} if dataset.meta.image_function is not None else set()),
+            code_version=dataset.code_version(stage),
             skippable=True,
         ).with_io_manager_key(io_manager_key(name))
         for stage in stages
     ]
+
+
+def _group(dataset: Dataset, stage: str) -> str:
+    if dataset.aux_name is not None:
+        return f"{dataset.name}_aux_{dataset.aux_name.replace('-', '_')}"
+    return f"{dataset.name}_tiles" if stage.endswith("_tiles") else f"{dataset.name}_scenes"
 
 
 def _grid_in_words(dataset: Dataset) -> str:
@@ -159,12 +207,13 @@ def _line(outcome: "SceneOutcome") -> str:
     return f"{outcome.scene_id}: {'; '.join(filter(None, [done, dropped, failed]))}"
 
 
-def _dropped(drops: dict[str, str]) -> str | None:
-    """What to say of scenes that turned out to be none, if there are any."""
+def _dropped(drops: dict[str, str], dataset: Dataset) -> str | None:
+    """What to say of scenes that turned out to be none or to have no image, if there are any."""
     if not drops:
         return None
     scene_id, reason = next(iter(drops.items()))
-    return f"{len(drops)} scenes are dropped, as the scene ledger now says; the first is {scene_id}: {reason}"
+    what = "are dropped, as the scene ledger now says" if dataset.aux_name is None else f"have no {dataset.aux_name}"
+    return f"{len(drops)} scenes {what}; the first is {scene_id}: {reason}"
 
 
 def _missing_values(shares: dict[str, float]) -> str | None:

@@ -1,6 +1,8 @@
 """The unpartitioned assets that decide what the others are made of: scene IDs and tile plan."""
 
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -8,6 +10,13 @@ from convml_data.meta.dataset import Dataset
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import register_scenes
+
+if TYPE_CHECKING:
+    from convml_data.scenes.ledger import LedgerRow
+
+
+#: How many scenes without an image of an auxiliary product the asset's record names.
+UNMATCHED_SHOWN = 100
 
 
 def scene_ids_version(dataset: Dataset) -> str:
@@ -71,6 +80,59 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
     return scene_ids
 
 
+def matches_asset(dataset: Dataset) -> dg.AssetsDefinition:
+    """``<dataset>/aux/<name>/matches``: which image of an auxiliary product goes with which scene."""
+    aux_name = dataset.aux_name
+    assert aux_name is not None
+
+    @dg.asset(
+        key=[dataset.name, "aux", aux_name, "matches"],
+        deps=[[dataset.name, "scene_ids"]],
+        group_name=f"{dataset.name}_aux_{aux_name.replace('-', '_')}",
+        kinds={"json"},
+        code_version=dataset.fingerprint("scene_ids"),
+        required_resource_keys={io_manager_key(dataset.name)},
+        description=(
+            f"Which image of `{aux_name}` ({dataset.meta.source} {dataset.meta.product}) goes with which scene: one "
+            "row for each scene, with the offset in seconds, the rule, and the reason where none does. Scenes that "
+            "had an image keep it."
+        ),
+    )
+    def matches(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from convml_data.pipeline.matches import make_matches
+
+        with errors_as_failures():
+            store = store_of(context, dataset.name).aux(aux_name)
+            ledger = make_matches(store)
+        offsets = [row.match.offset_s for row in ledger.scenes if row.match is not None]
+        unmatched = [row for row in ledger.rows if row.reason is not None]
+        path = store.files.url(store.layout.ledger)
+        if not ledger.scenes:
+            why = unmatched[0].reason if unmatched else "there are no scenes"
+            raise dg.Failure(
+                f"{path}: no scene has an image of {aux_name}: {why}. Correct `dt_aux` or `scene_mapping_strategy`.",
+                allow_retries=False,
+            )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(dataset.fingerprint("scene_ids")),
+            metadata={
+                "path": dg.MetadataValue.path(path),
+                "archive": ledger.archive,
+                "matched": len(ledger.scenes),
+                "unmatched": len(unmatched),
+                "largest_offset_s": max(map(abs, offsets), default=0.0),
+                "unmatched_scenes": dg.MetadataValue.md(_table(unmatched[:UNMATCHED_SHOWN]) if unmatched else "none"),
+            },
+        )
+
+    return matches
+
+
+def _table(rows: Sequence["LedgerRow"]) -> str:
+    lines = [f"| {row.scene_id} | {row.reason} |" for row in rows]
+    return "\n".join(["| scene | reason |", "|---|---|", *lines])
+
+
 def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/tile_plan``: which scene gives which tile, where."""
 
@@ -86,12 +148,14 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
         ),
     )
     def tile_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from convml_data.pipeline.leakage import make_leakage_report
         from convml_data.pipeline.tiles import make_tile_plan
 
         with errors_as_failures():
             store = store_of(context, dataset.name)
             plan = make_tile_plan(store)
-        for warning in plan.warnings:
+            report = make_leakage_report(store, plan)
+        for warning in (*plan.warnings, *report.warnings):
             context.log.warning(warning)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(plan.fingerprint),
@@ -101,8 +165,44 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 "scenes_by_collection": dg.MetadataValue.json(
                     {collection: len(scenes) for collection, scenes in plan.scenes.items()}
                 ),
+                "left_over": dg.MetadataValue.json(dict(Counter(plan.left_over.values()))),
+                "leakage": dg.MetadataValue.md(report.to_markdown()),
+                "leakage_report": dg.MetadataValue.path(store.files.url(store.layout.leakage_report)),
                 "warnings": dg.MetadataValue.md("\n".join(f"- {text}" for text in plan.warnings) or "none"),
             },
         )
 
     return tile_plan
+
+
+def trajectory_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
+    """``<dataset>/trajectory_plan``: which scene gives which tile around a trajectory, where."""
+
+    @dg.asset(
+        key=[dataset.name, "trajectory_plan"],
+        deps=[[dataset.name, "scene_ids"]],
+        group_name=f"{dataset.name}_tiles",
+        kinds={"json"},
+        code_version=dataset.fingerprint("trajectory_plan"),
+        required_resource_keys={io_manager_key(dataset.name)},
+        description=(
+            "The tiles around trajectories: in each scene one around the point of each trajectory that is nearest in "
+            "time, and the reason where there is none."
+        ),
+    )
+    def trajectory_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from convml_data.pipeline.tiles import make_trajectory_plan
+
+        with errors_as_failures():
+            store = store_of(context, dataset.name)
+            plan = make_trajectory_plan(store)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(plan.fingerprint),
+            metadata={
+                "path": dg.MetadataValue.path(store.files.url(store.layout.trajectory_plan)),
+                "tiles": len(plan.tiles),
+                "scenes_without": dg.MetadataValue.json(dict(Counter(plan.without.values()))),
+            },
+        )
+
+    return trajectory_plan

@@ -68,13 +68,14 @@ def simulated(name: str, product: str, resolution: float = 1000.0, **keys: Any) 
 def ceres(name: str, variable: str, **keys: Any) -> Picture:
     """The same clouds as CERES shows them, on pixels of 6 km."""
     domain = TRADES | {"l_zonal": 900e3, "l_meridional": 720e3}
-    return simulated(name, f"goes16n__{variable}", 3000.0, source="ceres", domain=domain, **keys)
+    keys |= {"domain": domain, "sampling": {"resolution": 3000.0, "method": "nearest"}}
+    return simulated(name, f"goes16n__{variable}", source="ceres", **keys)
 
 
 def granules(name: str, source: str, product: str, needs: str, resolution: float, **keys: Any) -> Picture:
-    """Files of the public archive."""
-    meta = {"source": source, "product": product, "sampling": {"resolution": resolution}}
-    return Picture(name, meta | keys, f"noaa-{source}/{needs}")
+    """Files of the public archive; fields of level 2 have gaps, of which interpolation would make more."""
+    sampling = {"resolution": resolution, "method": "nearest" if "-L2-" in needs else "bilinear"}
+    return Picture(name, {"source": source, "product": product, "sampling": sampling} | keys, f"noaa-{source}/{needs}")
 
 
 def night(name: str, product: str) -> Picture:
@@ -122,9 +123,9 @@ PICTURES = (
         2500.0,
         sector="C",
         quality=["high_quality_retrieval_qf", "medium_quality_retrieval_qf"],
-        time={"t_start": "2018-11-15T14:02", "t_end": "2018-11-15T14:03"},
-        domain={"central_latitude": 28, "central_longitude": -81, "l_zonal": 800e3, "l_meridional": 600e3},
-        image={"vmin": 0, "vmax": 0.5, "cmap": "viridis"},
+        time={"t_start": "2018-11-15T14:27", "t_end": "2018-11-15T14:28"},
+        domain={"central_latitude": 31.6, "central_longitude": -95.3, "l_zonal": 800e3, "l_meridional": 600e3},
+        image={"vmin": 0, "vmax": 0.3, "cmap": "viridis"},
     ),
     model(
         "model_plane",
@@ -209,8 +210,8 @@ def _save(scene: Path, path: Path) -> None:
             image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def main() -> int:
-    """Make all pictures and give the exit status."""
+def main() -> None:
+    """Make all pictures whose files are there."""
     parser = argparse.ArgumentParser(description="Make the pictures of the documentation.")
     given = os.environ.get("CONVML_SHARED_DATA")
     parser.add_argument("folder", nargs="?", type=Path, default=given and Path(given), help="holds real files")
@@ -219,10 +220,9 @@ def main() -> int:
         sys.exit(f"there is no folder {folder}")
     missing = make(PICTURES, folder and folder.resolve())
     for reason in missing:
-        print(f"not made: {reason} in the folder of real files", file=sys.stderr)
-    print(f"{len(PICTURES) - len(missing)} of {len(PICTURES)} pictures in {HERE}")
-    return 1 if missing else 0
+        sys.stderr.write(f"not made: {reason} in the folder of real files\n")
+    sys.stdout.write(f"{len(PICTURES) - len(missing)} of {len(PICTURES)} pictures in {HERE}\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import h5py
 import pytest
 from ceres_server import (
     ARCHIVE_HOST,
@@ -89,6 +91,15 @@ def only_scan(server: CeresServer, tmp_path: Path) -> Scan:
     return scan
 
 
+def copies_in(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "raw").rglob("*") if path.is_file()]
+
+
+def only_copy(tmp_path: Path) -> Path:
+    (path,) = copies_in(tmp_path)
+    return path
+
+
 def path_of(scan: Scan) -> str:
     return scan.files["file"].url.removeprefix(f"https://{ARCHIVE_HOST}")
 
@@ -161,7 +172,7 @@ def test_a_file_is_fetched_once_for_all_variables(server: CeresServer, folder: P
     flux = source(server, tmp_path, "broadband_longwave_flux").read(scan, DOMAIN)
 
     original = folder / path_of(scan).removeprefix(f"{server.base}/")
-    assert (tmp_path / "raw" / "202002022230__goes16n.nc").read_bytes() == original.read_bytes()
+    assert only_copy(tmp_path).read_bytes() == original.read_bytes()
     assert server.asked(ARCHIVE_HOST).count(path_of(scan)) == 1
     assert (height.attrs["bytes_read"], flux.attrs["bytes_read"]) == (original.stat().st_size, 0)
     local = CeresSource("goes16n__cloud_top_height", f"file://{folder}", "unused")
@@ -175,7 +186,7 @@ def test_a_download_that_ends_early_is_tried_again(server: CeresServer, folder: 
     server.cut[path_of(scan)] = [1000, 0]
     source(server, tmp_path).read(scan, DOMAIN)
     original = folder / path_of(scan).removeprefix(f"{server.base}/")
-    assert (tmp_path / "raw" / "202002022230__goes16n.nc").read_bytes() == original.read_bytes()
+    assert only_copy(tmp_path).read_bytes() == original.read_bytes()
 
 
 def test_a_download_that_keeps_ending_early_leaves_nothing(server: CeresServer, tmp_path: Path) -> None:
@@ -183,7 +194,7 @@ def test_a_download_that_keeps_ending_early_leaves_nothing(server: CeresServer, 
     server.cut[path_of(scan)] = [1000] * 10
     with pytest.raises(ArchiveError, match="cannot be read"):
         source(server, tmp_path).read(scan, DOMAIN)
-    assert [path for path in (tmp_path / "raw").rglob("*") if path.is_file()] == []
+    assert copies_in(tmp_path) == []
     assert server.asked(ARCHIVE_HOST).count(path_of(scan)) == 3
 
 
@@ -192,7 +203,57 @@ def test_a_file_of_unknown_length_is_not_trusted(server: CeresServer, tmp_path: 
     server.says_length = False
     with pytest.raises(ArchiveError, match="does not say how long the file is"):
         source(server, tmp_path).read(scan, DOMAIN)
-    assert not (tmp_path / "raw" / "202002022230__goes16n.nc").exists()
+    assert copies_in(tmp_path) == []
+
+
+def test_a_file_that_was_replaced_is_fetched_again_once_it_is_listed_anew(
+    server: CeresServer, folder: Path, tmp_path: Path
+) -> None:
+    scan = only_scan(server, tmp_path)
+    assert scan.files["file"].version == "2021-03-04 05:06"
+    assert server.asked(ARCHIVE_HOST, "HEAD") == []  # the page says it
+    before = source(server, tmp_path).read(scan, DOMAIN)
+    replaced(server, folder, tmp_path)
+    assert source(server, tmp_path).read(scan, DOMAIN).equals(before)  # the file that was listed
+    server.changed = "2021-05-06 07:08"
+    listed_anew = only_scan(server, tmp_path)
+    assert listed_anew != scan
+    after = source(server, tmp_path).read(listed_anew, DOMAIN)
+    assert (after.cloud_top_height == 7).all()
+    assert len(copies_in(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("header", ["Last-Modified", "ETag"])
+def test_files_are_asked_when_they_changed_where_pages_do_not_say_so(
+    server: CeresServer, tmp_path: Path, header: str
+) -> None:
+    server.changed = ""
+    server.headers = {header: "one"}
+    scan = only_scan(server, tmp_path)
+    assert scan.files["file"].version == "one"
+    assert server.asked(ARCHIVE_HOST, "HEAD") == [path_of(scan)]  # of the times that are wanted only
+    server.headers = {header: "two"}
+    assert only_scan(server, tmp_path).files["file"].version == "two"
+    source(server, tmp_path).read(scan, DOMAIN)
+    assert server.asked(ARCHIVE_HOST).count(path_of(scan)) == 1
+
+
+def test_files_of_which_nothing_says_when_they_changed_are_found_all_the_same(
+    server: CeresServer, tmp_path: Path
+) -> None:
+    server.changed = ""
+    assert only_scan(server, tmp_path).files["file"].version is None
+    server.refuses_heads = True
+    assert only_scan(server, tmp_path).files["file"].version is None
+
+
+def replaced(server: CeresServer, folder: Path, tmp_path: Path) -> None:
+    """Let the server have other heights of clouds under the same names."""
+    server.folder = tmp_path / "replaced"
+    shutil.copytree(folder, server.folder)
+    for path in server.folder.rglob("*.nc"):
+        with h5py.File(path, "a") as file:
+            file["cloud_top_height"][...] = 7
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ WRONG_META: dict[str, tuple[Callable[[Meta], object], str, list[str]]] = {
     "no tiles asked for": (
         lambda meta: meta["sampling"].pop("triplets"),
         "tiles",
-        ["meta.yaml: sampling.triplets", "asks for no tiles", "N_triplets"],
+        ["meta.yaml: sampling.triplets", "asks for no triplet tiles", "N_triplets"],
     ),
     "neighbors that do not fit": (
         lambda meta: meta["sampling"]["triplets"].update(tile_N=50),
@@ -114,12 +114,12 @@ WRONG_META: dict[str, tuple[Callable[[Meta], object], str, list[str]]] = {
     "a root that is a file": (
         lambda meta: meta.update(storage={"root": "meta.yaml"}),
         "crop",
-        ["meta.yaml/source_data", "cannot be written (Not a directory)", "`storage.root`"],
+        ["meta.yaml/.made_from/dataset", "cannot be written (Not a directory)", "`storage.root`"],
     ),
     "a root that cannot be written": (
         lambda meta: meta.update(storage={"root": "/proc/convml-data"}),
         "crop",
-        ["/proc/convml-data/source_data", "cannot be written", "permissions"],
+        ["/proc/convml-data/.made_from/dataset", "cannot be written", "permissions"],
     ),
     "a root of no known kind": (
         lambda meta: meta.update(storage={"root": "gopher://tiles"}),

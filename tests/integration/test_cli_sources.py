@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
 import xarray as xr
@@ -20,6 +21,7 @@ from convml_data.simulate.archive import simulate_archive
 from convml_data.simulate.ceres import cloud_top_height
 from convml_data.sources.base import Interval
 from convml_data_dagster.cli import main
+from convml_data_dagster.definitions import build_definitions
 
 TWO_TRIPLETS = {"N_triplets": {"train": 2}, "tile_N": 12}
 
@@ -305,6 +307,29 @@ def test_a_user_function_and_its_picture(tmp_path: Path, infrared: str) -> None:
     np.testing.assert_allclose(after["thickness"], kelvin - 0.2 * radiance, rtol=1e-5)
 
 
+def test_attributes_of_a_user_function_do_not_touch_how_its_values_lie_in_the_file(
+    tmp_path: Path, infrared: str
+) -> None:
+    dataset = function_dataset(tmp_path, infrared)
+    odd = 'assign_attrs(long_name="made up", _FillValue=0, scale_factor=2.0, is_odd=True, '
+    (dataset / "user_functions.py").write_text(FUNCTIONS.replace('assign_attrs(long_name="made up", ', odd))
+    assert run("regrid", dataset) == 0
+    scene = regridded(dataset, scene_ids_of(dataset)[0])
+    assert scene["thickness"].attrs["is_odd"] == 1
+    assert 100 < float(scene["thickness"].mean()) < 300
+
+
+def test_a_copied_dataset_runs_its_own_function(tmp_path: Path, infrared: str) -> None:
+    dataset = function_dataset(tmp_path, infrared)
+    assert run("regrid", dataset) == 0
+    other = dataset.rename(tmp_path / "doubled")
+    doubled = "\n\ndef doubled(da_bt_11, da_13):\n    return 2 * thickness(da_bt_11, da_13)\n"
+    (other / "user_functions.py").write_text(FUNCTIONS + doubled)
+    before = regridded(other, scene_ids_of(other)[0])["thickness"]
+    assert run("regrid", other) == 0
+    np.testing.assert_allclose(regridded(other, scene_ids_of(other)[0])["doubled"], 2 * before)
+
+
 def test_a_user_function_that_breaks_its_contract_fails_each_scene_and_names_the_line(
     tmp_path: Path, infrared: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -327,14 +352,15 @@ def test_a_changed_image_function_draws_again_and_reads_nothing(tmp_path: Path, 
     dataset = write_meta(tmp_path / "grey", meta)
     assert run("regrid", dataset) == 0
     assert run("tiles", dataset) == 0
-    data = {path: path.stat().st_mtime_ns for path in dataset.glob("**/goes16__*.nc")}
+    data = {path: path.stat().st_mtime_ns for path in dataset.glob("**/*.nc")}
+    assert len(data) == 2 + 2 + 3
     before = np.asarray(Image.open(dataset / "rect" / f"{scene_ids_of(dataset)[0]}.png"))
     write_meta(dataset, meta | {"image": {"vmin": 200, "vmax": 300, "invert": False}})
     assert run("regrid", dataset) == 0
     assert run("tiles", dataset) == 0
     after = np.asarray(Image.open(dataset / "rect" / f"{scene_ids_of(dataset)[0]}.png"))
     np.testing.assert_allclose(after.astype(int), 255 - before.astype(int), atol=1)
-    assert {path: path.stat().st_mtime_ns for path in dataset.glob("**/goes16__*.nc")} == data
+    assert {path: path.stat().st_mtime_ns for path in data} == data
     tile = np.asarray(Image.open(dataset / "triplets" / "train" / "00000_anchor.png"))
     with xr.open_dataset(dataset / "triplets" / "train" / "00000_anchor.nc", engine="h5netcdf") as values:
         shade = np.clip((values["bt_13"].values[::-1] - 200) / 100, 0, 1)
@@ -400,6 +426,85 @@ def test_the_limit_also_holds_for_scenes_that_were_never_cropped(tmp_path: Path,
     assert run("regrid", dataset) == 0
     assert scene_ids_of(dataset) == []
     assert names_in(dataset / "rect") == set()
+
+
+def test_a_file_that_cannot_be_read_is_in_the_ledger_until_it_can(
+    tmp_path: Path, infrared: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(Path(infrared.removeprefix("file://")).parent, tmp_path / "copy")
+    (file,) = copy.rglob("*C13_G16_s20200331400*.nc")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * 6 // 10])
+    meta = small_meta(f"{copy}/noaa-{{satellite}}", scans=2) | {"type": "singlechannel__bt_13"}
+    del meta["product_options"]
+    meta["sampling"] = {"resolution": 4000}
+    dataset = write_meta(tmp_path / "broken", meta)
+    assert run("regrid", dataset) == 1
+    assert "1 of 2 scenes failed" in capsys.readouterr().err
+    broken, other = ledger_of(dataset)["rows"]
+    assert file.name in broken["problem"]
+    assert "problem" not in other
+    file.write_bytes(whole)
+    assert run("regrid", dataset) == 0
+    assert "problem" not in ledger_of(dataset)["rows"][0]
+
+
+def test_two_datasets_do_not_share_a_root(tmp_path: Path, infrared: str, capsys: pytest.CaptureFixture[str]) -> None:
+    meta = small_meta(infrared, scans=1) | {"type": "singlechannel__bt_13", "storage": {"root": str(tmp_path / "root")}}
+    del meta["product_options"]
+    meta["sampling"] = {"resolution": 4000}
+    assert run("regrid", write_meta(tmp_path / "first", meta)) == 0
+    assert run("regrid", write_meta(tmp_path / "second", meta)) == 1
+    assert "this root holds the dataset first, not second" in capsys.readouterr().err
+    assert run("regrid", tmp_path / "first") == 0
+
+
+def test_scenes_that_were_dropped_fail_no_later_run(tmp_path: Path, shared_data: Path) -> None:
+    meta = of_real_granules(
+        shared_data,
+        source="goes16",
+        product="AOD",
+        sector="C",
+        quality={"flags": "any", "min_valid_share": 0.999},
+        time={"t_start": "2018-11-15T14:00", "t_end": "2018-11-15T14:10"},
+        domain=around(30.0, -88.0, 800e3),
+        sampling={"resolution": 8e3},
+    )
+    dataset = write_meta(tmp_path / "aerosol", meta)
+    assert run("scene-ids", dataset) == 0
+    scene_ids = scene_ids_of(dataset)
+    definitions = build_definitions([dataset])
+    with dg.DagsterInstance.get() as instance:
+        for asset in ("cropped", "regridded"):
+            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(["aerosol", asset])],
+                tags={
+                    "dagster/asset_partition_range_start": scene_ids[0],
+                    "dagster/asset_partition_range_end": scene_ids[-1],
+                },
+            )
+            assert result.success
+    assert names_in(dataset / "rect") == set()
+
+
+def test_the_code_version_follows_what_pictures_depend_on(tmp_path: Path, infrared: str) -> None:
+    dataset = function_dataset(tmp_path, infrared)
+
+    def versions() -> list[str | None]:
+        assets = build_definitions([dataset]).resolve_asset_graph()
+        return [assets.get(dg.AssetKey(["thickness", asset])).code_version for asset in ("cropped", "regridded")]
+
+    before = versions()
+    assert versions() == before
+    (dataset / "user_functions.py").write_text(FUNCTIONS + "\n# drawn otherwise\n")
+    assert all(now != then for now, then in zip(versions(), before, strict=True))
+    meta = small_meta(infrared, scans=1) | {"type": "singlechannel__bt_13", "image": {"vmin": 200, "vmax": 300}}
+    del meta["product_options"]
+    write_meta(dataset, meta)
+    grey = versions()
+    write_meta(dataset, meta | {"image": {"vmin": 210, "vmax": 300}})
+    assert all(now != then for now, then in zip(versions(), grey, strict=True))
 
 
 def drifting(tmp_path: Path, longitude: float, minutes: int = 20) -> Path:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convml_data.sources.ceres import packing, radiation
+from convml_data.sources import cf
+from convml_data.sources.ceres import radiation
 from convml_data.sources.ceres.names import CeresFileName, version_of_folder
 from convml_data.sources.ceres.products import CERES_PATTERN, PLATFORMS, VARIABLES, parse_ceres
 
@@ -67,7 +68,7 @@ def test_the_pattern_holds_nothing_but_products(product: str) -> None:
 def test_unpacking_inverts_packing(counts: list[int], scale: float, offset: float, fill: int) -> None:
     stored = np.array(counts, np.int16)
     attributes = {"scale_factor": scale, "add_offset": offset, "_FillValue": np.int16(fill)}
-    values = packing.decode(stored, attributes)
+    values = cf.decode(stored, attributes)
     assert np.array_equal(np.isnan(values), stored == fill)
     valid = stored != fill
     assert np.array_equal(np.rint((values[valid] - offset) / scale).astype(int), stored[valid])

@@ -10,33 +10,11 @@ from hypothesis import strategies as st
 from convml_data.geometry.local import LocalDomain
 from convml_data.tiles.placement import centre_box
 from convml_data.tiles.plan import plan_triplets
-from convml_data.tiles.scene_draws import split_scenes
-
-COUNTS = st.dictionaries(st.sampled_from(["train", "study", "test", "a b"]), st.integers(0, 60), min_size=1)
 
 
 def scene_ids(count: int) -> list[str]:
     start = datetime(2019, 12, 31, 20)
     return [f"goes16__{start + timedelta(minutes=10 * number):%Y%m%d%H%M}" for number in range(count)]
-
-
-@given(n_scenes=st.integers(1, 200), n_triplets=COUNTS, seed=st.integers(0, 2**40), data=st.data())
-@settings(deadline=None, max_examples=100)
-def test_every_scene_has_one_collection_and_every_collection_its_share(n_scenes, n_triplets, seed, data):
-    wanted = [name for name, count in n_triplets.items() if count > 0]
-    assume(0 < len(wanted) <= n_scenes)
-
-    split = split_scenes(scene_ids(n_scenes), n_triplets, seed)
-
-    assert split == split_scenes(data.draw(st.permutations(scene_ids(n_scenes))), n_triplets, seed)
-    assert sorted(name for scenes in split.values() for name in scenes) == scene_ids(n_scenes)
-    total = sum(n_triplets.values())
-    for collection, count in n_triplets.items():
-        share = len(split[collection])
-        assert (share > 0) == (count > 0)
-        assert share <= max(1, count * n_scenes / total + 1)
-        # Others may have taken one each to have any.
-        assert share > count * n_scenes / total - 1 - len(wanted)
 
 
 @given(

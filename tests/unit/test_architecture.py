@@ -16,8 +16,11 @@ import convml_data
 import convml_data_dagster
 
 HEAVY = {"dagster", "torch", "satpy", "matplotlib", "xarray", "dask", "distributed", "pyspectral"}
+#: Modules that need a package which not everyone has.
+EXTRAS = ("convml_data.torch",)
 SCIENCE = sorted(
-    [module.name for module in pkgutil.walk_packages(convml_data.__path__, "convml_data.")] + ["convml_data"]
+    [module.name for module in pkgutil.walk_packages(convml_data.__path__, "convml_data.") if module.name not in EXTRAS]
+    + ["convml_data"]
 )
 
 

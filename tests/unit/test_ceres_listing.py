@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -161,9 +162,46 @@ URL = "https://asdc.larc.nasa.gov/data/CERES/GEO/Edition4/"
     ],
 )
 def test_links_count_where_they_lead_into_the_folder(target: str, found: dict[str, str]) -> None:
-    assert links_into(f'<p><A class="x" HREF="{target}">any text</A><br>', URL) == found
+    links = links_into(f'<p><A class="x" HREF="{target}">any text</A><br>', URL)
+    assert {name: file.url for name, file in links.items()} == found
 
 
 def test_a_page_need_not_be_well_formed() -> None:
     page = "<html><table><tr><td class=indexcolname><a href=a.nc>a.nc<tr><td><a>no target</a><a href='b.nc'>b</table"
     assert list(links_into(page, f"{URL}?C=N;O=D")) == ["a.nc", "b.nc"]
+
+
+@pytest.mark.parametrize(
+    ("row", "version"),
+    [
+        ('<td><a href="a.nc">a.nc</a></td><td align="right">2021-03-04 05:06  </td><td> 31M</td>', "2021-03-04 05:06"),
+        ('<a href="a.nc">a.nc</a>             04-Mar-2021 05:06            32505856', "04-Mar-2021 05:06"),
+        ('<a href="a.nc">2020-01-01 00:00</a> 2021-03-04 05:06:07 31M', "2021-03-04 05:06:07"),
+        (
+            '<a href="a.nc"><img></a> <a href="a.nc">a.nc</a> 2021-03-04 05:06 <a href="a.nc">view</a>',
+            "2021-03-04 05:06",
+        ),
+        ('<a href="a.nc">a.nc</a> 31M', None),
+    ],
+)
+def test_a_page_says_when_files_have_changed(row: str, version: str | None) -> None:
+    before, after = '<a href="0.nc">0.nc</a> 2000-01-01 00:00 1M<br>', '<br><a href="b.nc">b.nc</a> 2022-02-02 02:02'
+    links = links_into(f"{before}{row}{after}", URL)
+    assert {name: file.version for name, file in links.items()} == {
+        "0.nc": "2000-01-01 00:00",
+        "a.nc": version,
+        "b.nc": "2022-02-02 02:02",
+    }
+
+
+def test_a_file_that_is_replaced_has_another_version(tmp_path: Path) -> None:
+    def version() -> str | None:
+        (scan,) = list_scans(f"file://{tmp_path}", "goes16n", [Interval(NEW_YEAR, NEW_YEAR)])
+        return scan.files["file"].version
+
+    path = put(tmp_path, NEW_YEAR)
+    first = version()
+    assert first is not None
+    assert version() == first
+    os.utime(path, (10**9, 10**9))
+    assert version() != first

@@ -42,11 +42,6 @@ def test_what_is_no_product_says_what_is(product: str, what: str, remedy: str) -
     assert re.match(CERES_PATTERN, product) is None
 
 
-def test_codes_are_told_from_quantities() -> None:
-    assert parse_ceres("goes16n__cloud_phase").is_category
-    assert not parse_ceres("goes16n__cloud_top_height").is_category
-
-
 # --- names ---------------------------------------------------------------------------------------
 
 

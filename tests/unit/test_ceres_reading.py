@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import shutil
-from collections.abc import Mapping
+import weakref
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import h5netcdf
 import h5py
@@ -18,12 +19,17 @@ import xarray as xr
 
 from convml_data.errors import ArchiveError, SceneError
 from convml_data.geometry.local import LocalDomain
+from convml_data.geometry.quads import QuadSearch
 from convml_data.geometry.source_grids import grid_of
+from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import Scan, SourceFile
 from convml_data.simulate import ceres as simulated
+from convml_data.sources import remembered, shares
 from convml_data.sources.base import Interval
-from convml_data.sources.ceres import packing, radiation
+from convml_data.sources.ceres import files, radiation
+from convml_data.sources.ceres.files import CeresFile
 from convml_data.sources.ceres.source import CeresSource
+from convml_data.sources.remembered import Remembered
 
 DAY, NIGHT = datetime(2020, 2, 2, 16, 30), datetime(2020, 2, 2, 4, 30)
 DOMAIN = LocalDomain(13.3, -57.7, 200e3, 150e3)
@@ -182,27 +188,19 @@ def test_other_units_are_an_error(copy: Path, variable: str, units: str) -> None
 
 # --- packing -------------------------------------------------------------------------------------
 
-FLOATS, SHORTS = np.float32, np.int16
+
+def test_an_attribute_that_is_no_number_is_a_broken_scene(copy: Path) -> None:
+    set_attribute(copy, "pixel_sza", "missing_value", "none")
+    with pytest.raises(SceneError, match="variable pixel_sza cannot be decoded: missing_value is 'none'"):
+        read(copy, "pixel_sza")
+    set_attribute(copy, "latitude", "valid_min", "south")
+    with pytest.raises(SceneError, match="variable latitude cannot be decoded"):
+        read(copy, "pixel_vza")
 
 
-@pytest.mark.parametrize(
-    ("stored", "attributes", "expected"),
-    [
-        (FLOATS([1, 3.402823e38, np.inf, np.nan]), {"_FillValue": FLOATS([3.402823e38])}, [1, None, None, None]),
-        (SHORTS([1, -9999, 5]), {"_FillValue": np.int16(-9999), "scale_factor": 0.5}, [0.5, None, 2.5]),
-        (SHORTS([1, -9999]), {"missing_value": np.float32(-9999), "add_offset": 3.0}, [4, None]),
-        (SHORTS([1, 2, 3]), {"missing_value": SHORTS([1, 3])}, [None, 2, None]),
-        (FLOATS([-0.1, -0.2, 20, 21]), {"valid_min": FLOATS(-0.1), "valid_max": FLOATS(20)}, [-0.1, None, 20, None]),
-        (SHORTS([0, 4000, 4001]), {"valid_range": FLOATS([0, 400]), "scale_factor": FLOATS(0.1)}, [0, 400, None]),
-        (SHORTS([-1, 0, 100, 101]), {"valid_range": SHORTS([0, 100]), "scale_factor": 0.1}, [None, 0, 10, None]),
-        (SHORTS([7, 8]), {"valid_max": FLOATS([7])}, [7, None]),
-    ],
-)  # fmt: skip
-def test_stored_numbers_become_values(
-    stored: np.ndarray[Any, Any], attributes: Mapping[str, Any], expected: list[float | None]
-) -> None:
-    values = packing.decode(stored, attributes)
-    np.testing.assert_allclose(values, [np.nan if value is None else value for value in expected], rtol=1e-6)
+def test_flags_of_a_file_say_what_codes_are(copy: Path) -> None:
+    set_attribute(copy, "pixel_sza", "flag_meanings", "low high")
+    assert read(copy, "pixel_sza").pixel_sza.attrs["categorical"] == "values are codes"
 
 
 def test_a_packed_file_reads_as_one_in_single_precision(copy: Path) -> None:
@@ -327,7 +325,7 @@ def test_the_whole_domain_holds_every_pixel(archive: Path) -> None:
     assert np.abs(y).max() < domain.l_meridional / 2 < np.abs(y).max() + 10e3
 
 
-def memory_copy(archive: Path, name: str) -> Scan:
+def memory_copy(archive: Path, name: str, version: str | None = None) -> Scan:
     """The scan of the day in an archive that is not on this machine."""
     import fsspec
 
@@ -335,19 +333,46 @@ def memory_copy(archive: Path, name: str) -> Scan:
     path = f"/{name}/{only_file(archive).name}"
     content = only_file(archive).read_bytes()
     filesystem.pipe_file(path, content)
-    return Scan(DAY, DAY, "goes16n", None, {"file": SourceFile(f"memory://{path}", len(content))})
+    return Scan(DAY, DAY, "goes16n", None, {"file": SourceFile(f"memory://{path}", len(content), version)})
+
+
+def copies_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def test_files_of_other_file_systems_are_copied_once(archive: Path, tmp_path: Path) -> None:
+    import fsspec
+
     scan = memory_copy(archive, "archive")
     found = CeresSource("goes16n__pixel_sza", "memory://archive", str(tmp_path / "raw"))
     first = found.read(scan, DOMAIN)
     assert first.attrs["bytes_read"] == scan.files["file"].size
-    assert (tmp_path / "raw" / "202002021630__goes16n.nc").read_bytes() == only_file(archive).read_bytes()
-    again = found.read(replace(scan, files={"file": SourceFile("memory:///gone.nc", 1)}), DOMAIN)
+    (held,) = copies_in(tmp_path / "raw")
+    assert held.name.startswith("CER_GEO_Ed4_GOE16_NH_V01.2_2020.033.1630.06K__")
+    assert held.suffix == ".nc"
+    assert held.read_bytes() == only_file(archive).read_bytes()
+    fsspec.filesystem("memory").rm(scan.files["file"].url.removeprefix("memory://"))
+    again = found.read(scan, DOMAIN)
     assert again.attrs["bytes_read"] == 0
     assert again.pixel_sza.equals(first.pixel_sza)
     assert first.pixel_sza.equals(read(archive, "pixel_sza").pixel_sza)
+
+
+@pytest.mark.parametrize("change", ["version of the processing", "archive", "content"])
+def test_a_copy_serves_the_file_that_it_was_made_of(archive: Path, copy: Path, tmp_path: Path, change: str) -> None:
+    found = CeresSource("goes16n__pixel_sza", "memory://", str(tmp_path / "raw"))
+    old = found.read(memory_copy(archive, "archive4", "a"), DOMAIN)
+    path = only_file(copy)
+    with h5py.File(path, "a") as file:
+        file["pixel_sza"][...] = 42.0
+    name = f"archive4-{change}" if change == "archive" else "archive4"
+    if change == "version of the processing":
+        path.rename(path.with_name(path.name.replace("V01.2", "V01.3")))
+    new = found.read(memory_copy(copy, name, "b" if change == "content" else "a"), DOMAIN)
+    assert (new.pixel_sza == 42).all()
+    assert (old.pixel_sza != 42).all()
+    assert new.attrs["bytes_read"] > 0
+    assert len(copies_in(tmp_path / "raw")) == 2
 
 
 def test_copies_may_lie_on_another_file_system(archive: Path) -> None:
@@ -363,4 +388,71 @@ def test_a_copy_of_another_size_than_listed_is_not_kept(archive: Path, tmp_path:
     found = CeresSource("goes16n__pixel_sza", "memory://archive3", str(tmp_path / "raw"))
     with pytest.raises(ArchiveError, match="of a file that is listed with 1000000000"):
         found.read(larger, DOMAIN)
-    assert [path for path in (tmp_path / "raw").rglob("*") if path.is_file()] == []
+    assert copies_in(tmp_path / "raw") == []
+
+
+# --- what is done once ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often variables are read and search trees built."""
+    monkeypatch.setattr(files, "_GRIDS", Remembered(2))
+    monkeypatch.setattr(remembered, "_WINDOWS", Remembered(2))
+    monkeypatch.setattr(shares, "_NEAREST_PIXELS", Remembered(2))
+    counted: Counter[str] = Counter()
+    values, search = CeresFile._values, QuadSearch.__init__
+
+    def read_values(self: CeresFile, name: str, window: Window) -> np.ndarray:
+        counted[name] += 1
+        return values(self, name, window)
+
+    def build(self: QuadSearch, vectors: np.ndarray) -> None:
+        counted["trees"] += 1
+        search(self, vectors)
+
+    monkeypatch.setattr(CeresFile, "_values", read_values)
+    monkeypatch.setattr(QuadSearch, "__init__", build)
+    return counted
+
+
+def test_places_of_a_file_are_read_once_for_all_variables(archive: Path, counts: Counter[str]) -> None:
+    variables = ("pixel_sza", "cloud_top_height", "broadband_shortwave_flux")
+    scenes = [read(archive, variable) for variable in variables]
+    assert (counts["latitude"], counts["longitude"]) == (1, 1)
+    trees = counts["trees"]
+    assert trees == 2  # for the window and for the domain's nearest pixels
+    # The next scene has other bytes and the same places.
+    later = read(archive, "pixel_sza", NIGHT)
+    assert counts["latitude"] == 2
+    assert counts["trees"] == trees
+    assert later.lat.equals(scenes[0].lat)
+    read(archive, "pixel_sza", NIGHT, LocalDomain(13.3, -57.7, 100e3, 100e3))
+    assert counts["latitude"] == 2
+    assert counts["trees"] == trees + 2
+
+
+def test_places_are_those_of_the_file_as_it_is_now(copy: Path) -> None:
+    before = read(copy, "pixel_sza")
+    path = only_file(copy)
+    with h5py.File(path, "a") as file:
+        file["latitude"][...] = file["latitude"][...] + 0.1
+    after = read(copy, "pixel_sza")
+    assert abs(float(after.lat.mean() - before.lat.mean())) < 0.06  # another window
+    assert not after.lat.equals(before.lat)
+    assert after.attrs["source_grid"] != before.attrs["source_grid"]
+
+
+def test_no_search_tree_stays(archive: Path, counts: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    trees: list[weakref.ref[QuadSearch]] = []
+    search = QuadSearch.__init__
+
+    def build(self: QuadSearch, vectors: np.ndarray) -> None:
+        trees.append(weakref.ref(self))
+        search(self, vectors)
+
+    monkeypatch.setattr(QuadSearch, "__init__", build)
+    read(archive, "pixel_sza")
+    gc.collect()
+    assert len(trees) == 2
+    assert [tree() for tree in trees] == [None, None]

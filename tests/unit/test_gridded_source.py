@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,9 +16,13 @@ import xarray as xr
 
 from convml_data.errors import ArchiveError, ConvmlError, SceneError
 from convml_data.geometry.local import LocalDomain, PlaneDomain
+from convml_data.geometry.model_grids import CurvilinearGrid
+from convml_data.geometry.quads import QuadSearch
 from convml_data.geometry.source_grids import grid_of
 from convml_data.regrid.scene import regrid_scene
-from convml_data.sources.base import Source
+from convml_data.sources.base import CATEGORICAL, Source
+from convml_data.sources.gridded import files
+from convml_data.sources.gridded import source as gridded
 from convml_data.sources.gridded.coordinates import Coordinates, TimeSteps
 from convml_data.sources.gridded.source import GriddedSource
 
@@ -213,6 +219,89 @@ def test_fills_are_missing_never_numbers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scene["qt"].values[~missing], VALUES[0][~missing])
     assert scene["qt"].attrs["units"] == "unknown"
     assert scene.attrs["valid_share"] == pytest.approx(1 - 4 / 80, abs=0.01)
+
+
+@pytest.mark.parametrize("options", [{}, {"engine": "scipy", "format": "NETCDF3_64BIT"}])
+def test_numbers_outside_of_the_range_or_never_written_are_missing(tmp_path: Path, options: dict[str, str]) -> None:
+    stored = np.full((3, 8, 10), 5, np.int16)
+    stored[0, 0, :4] = -32767, -1, 101, -9
+    data = cube(xr.Variable(("time", "y", "x"), stored, {"valid_range": np.int16([-10, 100]), "scale_factor": 0.5}))
+    data["qt"].attrs["missing_value"] = np.int16(-9)
+    write(tmp_path, data, **options)
+    field = read_all(source(tmp_path))["qt"].values
+    np.testing.assert_array_equal(field[0, :5], [np.nan, -0.5, np.nan, np.nan, 2.5])
+    assert np.isfinite(field[1:]).all()
+
+
+def test_packed_floats_that_were_never_written(tmp_path: Path) -> None:
+    stored = VALUES.copy()
+    stored[0, 0, 0] = 9.969209968386869e36
+    write(tmp_path, cube(xr.Variable(("time", "y", "x"), stored, {"scale_factor": 1e-3, "units": "1"})))
+    field = read_all(source(tmp_path))["qt"].values
+    assert np.argwhere(np.isnan(field)).tolist() == [[0, 0]]
+
+
+def test_attributes_of_storage_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
+    write(tmp_path, cube(xr.Variable(("time", "y", "x"), VALUES, {"missing_value": "none"})))
+    assert "'qt' cannot be decoded: missing_value is 'none'" in message(source(tmp_path))
+
+
+def test_times_and_places_are_decoded_too(tmp_path: Path) -> None:
+    time = xr.Variable("time", np.int16([0, 20, 50]), {"scale_factor": 0.5, "units": TIMES.attrs["units"]})
+    lon = xr.Variable("lon", np.int16(np.arange(10)), {"scale_factor": 0.1, "add_offset": 300.0} | LON.attrs)
+    write(tmp_path, globe(time=time, lon=lon))
+    assert starts(source(tmp_path, "rlut")) == minutes(0, 10, 25)
+    np.testing.assert_allclose(read_all(source(tmp_path, "rlut"))["x"], LON.values)
+    single = {"scale_factor": np.float32(0.1), "units": "hours since 2020-02-02 12:00"}  # 0.1 but for 1.5e-9
+    write(tmp_path, globe(time=xr.Variable("time", np.int16([0, 10000, 20000]), single)))
+    assert starts(source(tmp_path, "rlut")) == minutes(0, 60e3, 120e3)
+    write(tmp_path, globe(time=time.copy(data=np.int16([0, -32767, 50]))))
+    assert "'time' is missing at number 1" in message(source(tmp_path, "rlut"))
+
+
+def test_codes_are_taken_from_the_nearest_pixel(tmp_path: Path) -> None:
+    codes = RNG.integers(0, 3, VALUES.shape).astype(np.int8)
+    flags = {"flag_values": np.int8([0, 1, 2]), "flag_meanings": "clear water ice"}
+    data = cube().assign(phase=(("time", "y", "x"), codes, flags))
+    write(tmp_path, data)
+    of = source(tmp_path, "phase")
+    scene = read_all(of)
+    assert CATEGORICAL.items() <= scene["phase"].attrs.items()
+    assert scene["phase"].attrs["flag_meanings"] == "clear water ice"
+    assert scene["phase"].attrs["flag_values"].tolist() == [0, 1, 2]
+    target = of.whole_domain(of.find(None)[0]).grid(40.0)
+    assert set(np.unique(regrid_scene(scene, target, "bilinear", None)["phase"])) <= {0, 1, 2}
+    # In one array with quantities, the codes decide.
+    assert CATEGORICAL.items() <= read_all(source(tmp_path, "qt", "phase"))["multichannel"].attrs.items()
+    assert "categorical" not in read_all(source(tmp_path, "qt"))["qt"].attrs
+
+
+def test_codes_that_single_precision_cannot_hold_are_refused(tmp_path: Path) -> None:
+    codes = np.full(VALUES.shape, 2**24 + 1, np.int32)
+    write(tmp_path, cube(xr.Variable(("time", "y", "x"), codes, {"flag_masks": np.int32([1, 2**24])})))
+    assert "'qt' holds the code 16777217" in message(source(tmp_path))
+
+
+def test_fields_of_true_and_false(tmp_path: Path) -> None:
+    write(tmp_path, cube(xr.Variable(("time", "y", "x"), VALUES > 0)))
+    scene = read_all(source(tmp_path))
+    np.testing.assert_array_equal(scene["qt"], VALUES[0] > 0)
+    assert scene.attrs["bytes_read"] == 80
+
+
+def test_text_is_no_field(tmp_path: Path) -> None:
+    write(tmp_path, cube(xr.Variable(("time", "y", "x"), np.full(VALUES.shape, "a", "S1"))))
+    assert "qt' does not hold numbers" in message(source(tmp_path))
+
+
+@pytest.mark.parametrize("single", ["x", "y"])
+def test_one_row_or_column_is_no_grid(tmp_path: Path, single: str) -> None:
+    write(tmp_path, cube().isel({single: [0]}))
+    assert f"{single} has shape (1,), and the size of pixels takes two or more" in message(source(tmp_path))
+    steps = Coordinates(x=10.0, y=10.0)
+    assert "two or more" in message(source(tmp_path, coordinates=steps))
+    write(tmp_path, globe().isel({"x": {"lon": [0]}, "y": {"lat": [0]}}[single]))
+    assert "two or more" in message(source(tmp_path, "rlut"))
 
 
 def test_packed_integers_are_scaled(tmp_path: Path) -> None:
@@ -557,26 +646,86 @@ def test_a_file_that_has_changed_since(tmp_path: Path) -> None:
     of = source(tmp_path)
     scan = of.find(None)[1]
     domain = of.whole_domain(scan)
-    write(tmp_path, cube(time=TIMES + 1))
-    with pytest.raises(SceneError, match=r"no longer holds the time 2020-02-02T12:10:00.*scene-ids"):
-        of.read(scan, domain)
-    Path(scan.files["file"].url).unlink()
+    write(tmp_path, cube() * 2)  # the same times and the same size
+    for use in (lambda: of.read(scan, domain), lambda: of.whole_domain(scan)):
+        with pytest.raises(SceneError, match=r"has changed since the scene IDs were made.*`convml-data scene-ids`"):
+            use()
+    path = Path(scan.files["file"].url)
+    file = replace(scan.files["file"], version=str(path.stat().st_mtime_ns), size=path.stat().st_size + 1)
+    with pytest.raises(SceneError, match="has changed"):
+        of.read(replace(scan, files={"file": file}), domain)
+    path.unlink()
     with pytest.raises(ArchiveError, match="cannot be read"):
         of.read(scan, domain)
-    assert replace(of, level=1) != of
+    with pytest.raises(ArchiveError, match="no file"):
+        of.find(None)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: TimeSteps(NOON),
-        lambda: TimeSteps(NOON, timedelta(minutes=1), "time"),
-        lambda: TimeSteps(NOON, timedelta(0)),
-        lambda: Coordinates(x="x"),
-        lambda: Coordinates(lat="lat"),
-        lambda: Coordinates(x="x", y="y", lon="lon", lat="lat"),
-    ],
-)
-def test_coordinates_that_say_too_little_or_too_much(make: Any) -> None:
-    with pytest.raises(ValueError, match=r"either|together|beside|lead on"):
-        make()
+def test_scans_say_which_time_of_their_file_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    early = xr.Variable("time", [-60.0, -1.0, -7.0], dict(TIMES.attrs))
+    write(tmp_path, cube(time=early), "a.nc")
+    write(tmp_path, cube().isel(time=1) * 2, "b.nc")
+    of = source(tmp_path)
+    scans = of.find(None)
+    assert [scan.files["file"].number for scan in scans] == [0, 2, 1, 0]
+    monkeypatch.setattr(files, "list_files", lambda *_: pytest.fail("the files are listed once"))
+    monkeypatch.setattr(gridded, "list_files", lambda *_: pytest.fail("the files are listed once"))
+    for scan, expected in zip(scans, [*VALUES[[0, 2, 1]], 2 * VALUES[1]], strict=True):
+        np.testing.assert_array_equal(of.read(scan, of.whole_domain(scan))["qt"], expected)
+
+
+@pytest.mark.parametrize("number", [None, 0, 2, 3])
+def test_a_time_that_is_not_the_one_of_its_number_is_refused(tmp_path: Path, number: int | None) -> None:
+    write(tmp_path, cube())
+    of = source(tmp_path)
+    scan = of.find(None)[1]
+    domain = of.whole_domain(scan)
+    other = replace(scan, files={"file": replace(scan.files["file"], number=number)})
+    with pytest.raises(SceneError, match=r"2020-02-02T12:10:00.*`convml-data scene-ids`"):
+        of.read(other, domain)
+
+
+def test_steps_are_checked_by_what_one_file_tells(tmp_path: Path) -> None:
+    bare = cube().drop_vars("time")
+    for number in (1, 2):
+        write(tmp_path, bare * number, f"run_{number}.nc")
+    of = source(tmp_path, coordinates=Coordinates(time=TimeSteps(NOON, step=timedelta(minutes=5))))
+    scans = of.find(None)
+    assert [scan.files["file"].number for scan in scans] == [0, 1, 2, 0, 1, 2]
+    domain = of.whole_domain(scans[5])
+    np.testing.assert_array_equal(of.read(scans[5], domain)["qt"], 2 * VALUES[2])
+    wrong = (
+        replace(scans[5], start=NOON + timedelta(minutes=23)),  # no step
+        replace(scans[5], start=NOON + timedelta(minutes=5)),  # before the number allows
+        replace(scans[5], files={"file": replace(scans[5].files["file"], number=3)}),  # not in the file
+    )
+    for scan in wrong:
+        with pytest.raises(SceneError, match="scene-ids"):
+            of.read(scan, domain)
+
+
+def test_what_is_remembered_of_a_grid_is_not_the_grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row, column = np.indices((8, 10), float)
+    places = {
+        "lon": (("y", "x"), -50 + 0.1 * column + 0.01 * row, {"units": "degrees_east"}),
+        "lat": (("y", "x"), 20 + 0.1 * row, {"units": "degrees_north"}),
+    }
+    write(tmp_path, cube().drop_vars(["x", "y"]).assign(places))
+    made: list[weakref.ref[CurvilinearGrid]] = []
+    searches = []
+    post_init, search = CurvilinearGrid.__post_init__, QuadSearch.__init__
+    monkeypatch.setattr(
+        CurvilinearGrid, "__post_init__", lambda self: (post_init(self), made.append(weakref.ref(self)))
+    )
+    monkeypatch.setattr(QuadSearch, "__init__", lambda self, vectors: (search(self, vectors), searches.append(1))[0])
+    of = source(tmp_path)
+    scans = of.find(None)
+    domain = LocalDomain(20.35, -49.5, 20e3, 20e3)
+    of.read(scans[0], domain)
+    first = len(searches)
+    assert first > 0
+    of.read(scans[1], domain)
+    assert len(searches) == first  # the window and the nearest pixels are those of the scene before
+    gc.collect()
+    assert len(made) >= 4
+    assert [grid() for grid in made] == [None] * len(made)

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from convml_data.errors import MetaError
 from convml_data.geometry.local import LocalDomain
+from convml_data.meta.aux_products import AuxProduct
 from convml_data.meta.dataset import (
     CODE_VERSIONS,
     dataset_paths_from_environment,
@@ -29,6 +30,7 @@ from convml_data.meta.load import parse_meta, read_meta
 from convml_data.meta.model_files import CoordinateNames, TimeCoordinate
 from convml_data.meta.models import Meta
 from convml_data.meta.place import Trajectories
+from convml_data.meta.sampling import SlidingWindow, TrajectoryTiles
 from convml_data.meta.schema import json_schema
 from convml_data.sources.base import Interval
 
@@ -92,10 +94,11 @@ def test_the_complete_example() -> None:
         "l_meridional": 200e3,
         "kind": "rect",
     }
-    assert meta.sampling.model_dump(exclude={"triplets"}) == {
+    assert meta.sampling.model_dump(exclude={"triplets"}, exclude_none=True) == {
         "resolution": 1000.0,
         "method": "bilinear",
         "seed": 0,
+        "snap_to_grid": False,
     }
     assert meta.sampling.triplets is not None
     assert list(meta.sampling.triplets.N_triplets.items()) == [("train", 10), ("study", 2)]
@@ -460,6 +463,46 @@ BAD: dict[str, Bad] = {
         ["input: is missing", "`input: [bt_11, bt_14]`"],
     ),
     "input without a user function": ([], "input: [1]\n", ["input: is for product: user_function"]),
+    "an archive of a model": (
+        [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
+        "archive: /data\n",
+        ["archive: is for GOES and CERES", "this is LES"],
+    ),
+    "a satellite in an archive of CERES": (
+        [("goes16", "ceres"), ("truecolor_rgb", "goes16n__cloud_phase")],
+        "archive: /data/{satellite}\n",
+        ["archive: '/data/{satellite}' has {satellite}"],
+    ),
+    "a user function of two satellites": (
+        [("goes16", "ceres"), ("truecolor_rgb", "user_function")],
+        "input: [goes16n__cloud_phase, meteosat9n__cloud_phase]\n",
+        ["input: goes16n__cloud_phase, meteosat9n__cloud_phase are of goes16n and meteosat9n"],
+    ),
+    "a split by keys of another": (
+        [("tile_N: 256", "tile_N: 256\n    block: P1D")],
+        "",
+        ["sampling.triplets: block: is for by_time_block"],
+    ),
+    "intervals of one collection": (
+        [("random_by_relative_sample_size", "by_intervals\n    intervals: {train: {t_start: 2020-02-02, N_days: 1}}")],
+        "",
+        ["sampling.triplets: intervals: and N_triplets differ in study"],
+    ),
+    "a sliding window in two names": (
+        [
+            (
+                "resolution: 1000.0",
+                "resolution: 1000.0\n  sliding_window: {tile_N: 8}\n  rect-slidingwindow: {tile_N: 8}",
+            )
+        ],
+        "",
+        ["sampling: sliding_window and rect-slidingwindow are both given"],
+    ),
+    "tiles of no trajectories": (
+        [("resolution: 1000.0", "resolution: 1000.0\n  trajectories: {tile_N: 8}")],
+        "",
+        ["trajectories: is missing, and sampling.trajectories asks"],
+    ),
     "a user function of no channel": (
         [("truecolor_rgb", "user_function")],
         "input: [bt_1]\n",
@@ -470,7 +513,7 @@ BAD: dict[str, Bad] = {
         "input: [bt_11, bt_11]\n",
         ["input: ['bt_11', 'bt_11'] names a field more than once"],
     ),
-    "limits of a truecolor picture": ([], "image: {vmin: 0}\n", ["image: has no effect", "truecolor_rgb"]),
+    "limits of a truecolor picture": ([], "image: {vmin: 0}\n", ["image: is for fields", "truecolor_rgb"]),
     "limits the wrong way": (
         [("truecolor_rgb", "singlechannel__bt_13")],
         "image: {vmin: 300, vmax: 200}\n",
@@ -510,6 +553,41 @@ BAD: dict[str, Bad] = {
         [("goes16", "LES"), ("truecolor_rgb", "singlechannel__rlut")],
         "coordinates: {lon: XLONG}\n",
         ["coordinates: lon and lat go together"],
+    ),
+    "an unknown key of an auxiliary product": (
+        [],
+        "aux_products: {tops: {source: goes16, type: ACHA, dt: PT30M}}\n",
+        ["aux_products.tops.dt: unknown key", "dt_aux"],
+    ),
+    "an auxiliary product without a product": (
+        [],
+        "aux_products: {tops: {source: goes16}}\n",
+        ["aux_products.tops.product: is missing"],
+    ),
+    "an auxiliary product of no source": (
+        [],
+        "aux_products: {tops: {source: ceres, type: ACHA}}\n",
+        ["aux_products.tops.type: 'ACHA' is no product of CERES"],
+    ),
+    "an auxiliary product in another folder": (
+        [],
+        "aux_products: {../tops: {source: goes16, type: ACHA}}\n",
+        ["'../tops' is not a name", "letters, digits, _ and -"],
+    ),
+    "an auxiliary product named as a collection": (
+        [],
+        "aux_products: {train: {source: goes16, type: ACHA}}\n",
+        ["aux_products: train is the name of a collection"],
+    ),
+    "an unknown strategy": (
+        [],
+        "aux_products: {tops: {source: goes16, type: ACHA, scene_mapping_strategy: all_scenes}}\n",
+        ["scene_mapping_strategy: 'all_scenes'", "single_scene_per_aux_time"],
+    ),
+    "an auxiliary duration in minutes": (
+        [],
+        "aux_products: {tops: {source: goes16, type: ACHA, dt_aux: 30}}\n",
+        ["aux_products.tops.dt_aux: 30 is not a duration", "PT30M"],
     ),
     "no image function": ([], "image_function: my-picture\n", ["image_function: 'my-picture'"]),
     "kilometres for metres": (
@@ -560,12 +638,12 @@ BAD: dict[str, Bad] = {
     "collection with a slash": (
         [(COUNTS, "{a/b: 3}")],
         "",
-        ["sampling.triplets.N_triplets", "'a/b' is not a name for a collection", "use letters, digits, _ and -"],
+        ["sampling.triplets.N_triplets", "'a/b' is not a name", "use letters, digits, _ and -"],
     ),
     "collection named no": (
         [(COUNTS, "{no: 3}")],
         "",
-        ["sampling.triplets.N_triplets: false is not a name for a collection", "put quotes around"],
+        ["sampling.triplets.N_triplets: false is not a name", "put quotes around"],
     ),
     "half a cell": (
         [("tile_N: 256", "tile_N: 256.5")],
@@ -638,12 +716,11 @@ def test_all_problems_at_once() -> None:
             add="  seed: x\n",
         )
     head, *lines = str(raised.value).splitlines()
-    assert head == "meta.yaml: 6 problems:"
+    assert head == "meta.yaml: 5 problems:"
     assert [line.split(": ")[:2] for line in lines] == [
         ["  meta.yaml", key]
         for key in (
             "source",
-            "type",
             "time.t_start",
             "time.filters.minute",
             "sampling.resolution",
@@ -721,6 +798,13 @@ UNSEEN_BY_SCHEMA = {
     "flags of a model",
     "a level 2 product of another sector",
     "half a place",
+    "a satellite in an archive of CERES",
+    "a sliding window in two names",
+    "a split by keys of another",
+    "a user function of two satellites",
+    "intervals of one collection",
+    "tiles of no trajectories",
+    "an auxiliary product named as a collection",
     "input without a user function",
     "limits of a truecolor picture",
     "limits of more bands",
@@ -785,6 +869,9 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
         CoordinateNames,
         TimeCoordinate,
         Trajectories,
+        AuxProduct,
+        TrajectoryTiles,
+        SlidingWindow,
     }
     assert {section.__name__ for section in sections} == {"Meta", *json_schema()["$defs"]} - {"TimeSpan"}
     for section in sections:
@@ -793,7 +880,7 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
     of_models = {key: examples.pop(key) for key in ("files", "coordinates", "level")}
     del examples["input"], examples["image"]
     assert Meta.model_validate(examples).source == "goes16"
-    del examples["sector"], examples["product_options"], examples["quality"]
+    del examples["sector"], examples["product_options"], examples["quality"], examples["archive"]
     others = {"source": "LES", "product": "singlechannel__rlut", "image": {"vmin": 0.0}}
     assert Meta.model_validate(examples | of_models | others).source == "LES"
 
@@ -830,9 +917,13 @@ def write(folder: Path, text: str = DOCUMENT) -> Path:
     return folder
 
 
+#: Stages of tiles that the example does not ask for.
+OTHER_TILES = ("trajectory_plan", "trajectory_tiles", "sliding_window_tiles")
+
+
 def fingerprints(folder: Path, text: str) -> dict[str, str]:
     dataset = load_dataset(write(folder, text))
-    return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS}
+    return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS if stage not in OTHER_TILES}
 
 
 def test_a_dataset_of_the_example(tmp_path: Path) -> None:
@@ -971,6 +1062,28 @@ def test_new_code_makes_new_fingerprints(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(CODE_VERSIONS, "regridded", CODE_VERSIONS["regridded"] + 1)
     now = fingerprints(tmp_path, DOCUMENT)
     assert [stage for stage in old if old[stage] != now[stage]] == ["regridded", "triplet_tiles"]
+
+
+def test_fingerprints_of_other_tiles(tmp_path: Path) -> None:
+    def made_from(sampling: str, trajectories: str = "filepath: a.nc") -> dict[str, str]:
+        text = changed(("  resolution: 1000.0", f"  resolution: 1000.0\n{sampling}"), add="")
+        dataset = load_dataset(write(tmp_path, text + f"trajectories: {{{trajectories}}}\n"))
+        return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS}
+
+    (tmp_path / "a.nc").write_bytes(b"one")
+    both = "  trajectories: {tile_N: 32}\n  sliding_window: {tile_N: 64, step: 32}"
+    old = made_from(both)
+
+    def differ(now: dict[str, str]) -> set[str]:
+        return {stage for stage in old if old[stage] != now[stage]}
+
+    assert differ(made_from(both.replace("step: 32", "step: 16"))) == {"sliding_window_tiles"}
+    assert differ(made_from(both, "filepath: a.nc, max_dt: PT5M")) == {"trajectory_plan"}
+    (tmp_path / "a.nc").write_bytes(b"another")
+    assert differ(made_from(both)) == {"trajectory_plan"}
+    (tmp_path / "a.nc").write_bytes(b"one")
+    nearest = made_from(f"{both}\n  method: nearest")
+    assert differ(nearest) == {"regridded", "triplet_tiles", "trajectory_tiles", "sliding_window_tiles"}
 
 
 def test_no_such_stage(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from convml_data.errors import SceneError
 from convml_data.geometry.cover import window_over
 from convml_data.geometry.fixed_grid import FixedGrid, GeostationaryView
 from convml_data.geometry.local import LocalDomain, PlaneDomain
-from convml_data.geometry.model_grids import CurvilinearGrid, LatLonGrid, ModelGrid, PlaneGrid
+from convml_data.geometry.model_grids import CurvilinearGrid, LatLonGrid, ModelGrid, PlaneGrid, continuous
+from convml_data.geometry.quads import QuadSearch, unit_vectors
 from convml_data.geometry.source_grids import grid_of, whole_domain
 from convml_data.geometry.windows import Window
 from convml_data.regrid.index_map import points_per_cell_side
@@ -75,6 +76,19 @@ def test_grids_differ_by_any_pixel() -> None:
     ("make", "message"),
     [
         (lambda: PlaneGrid(np.array([0.0]), np.arange(3.0)), "two or more"),
+        (lambda: PlaneGrid.centred(np.array([0.0]), np.arange(3.0)), r"x has shape \(1,\), .* two or more"),
+        (lambda: PlaneGrid.centred(np.arange(3.0), np.array([0.0])), r"y has shape \(1,\), .* two or more"),
+        (lambda: PlaneGrid.centred(np.array([]), np.array([])), "two or more"),
+        (lambda: PlaneGrid.centred(np.array(0.0), np.arange(3.0)), "two or more"),
+        (lambda: LatLonGrid(np.array([0.0]), np.arange(3.0)), "longitude has shape .* two or more"),
+        (lambda: LatLonGrid(np.arange(3.0), np.array([0.0])), "latitude has shape .* two or more"),
+        (lambda: LatLonGrid(np.arange(3.0), np.zeros((3, 3))), "latitude has shape .* two or more"),
+        (lambda: LatLonGrid(continuous(np.array([])), np.arange(3.0)), "two or more"),
+        (lambda: CurvilinearGrid(np.zeros((1, 3)), np.zeros((1, 3))), "two pixels or more"),
+        (lambda: CurvilinearGrid(np.zeros((3, 1)), np.zeros((3, 1))), "two pixels or more"),
+        (lambda: CurvilinearGrid(np.zeros(3), np.zeros(3)), "two pixels or more"),
+        (lambda: CurvilinearGrid(np.full((3, 3), np.inf), np.zeros((3, 3))), "infinite"),
+        (lambda: QuadSearch(unit_vectors(np.zeros((1, 3)), np.zeros((1, 3)))), "two or more"),
         (lambda: PlaneGrid(np.array([0.0, 2.0, 1.0]), np.arange(3.0)), "turns back"),
         (lambda: PlaneGrid(np.array([0.0, np.nan, 1.0]), np.arange(3.0)), "missing"),
         (lambda: PlaneGrid(np.array([0.0, 1.0, 1.0]), np.arange(3.0)), "repeated"),
@@ -87,6 +101,12 @@ def test_grids_differ_by_any_pixel() -> None:
 def test_coordinates_that_make_no_grid(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+def test_a_grid_without_any_place_has_no_pixel() -> None:
+    nowhere = CurvilinearGrid(np.full((3, 4), np.nan), np.full((3, 4), np.nan))
+    assert np.isnan(nowhere.pixel_of([0.0, 10.0], [0.0, 10.0])).all()
+    assert window_over(LocalDomain(0.0, 0.0, 1e6, 1e6), nowhere, 2) is None
 
 
 def test_a_plane_is_measured_from_its_middle() -> None:

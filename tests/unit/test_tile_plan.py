@@ -15,7 +15,7 @@ from convml_data.errors import PlanError, StoreError
 from convml_data.geometry.local import LocalDomain
 from convml_data.tiles.placement import CentreBox, PairPlacement, centre_box
 from convml_data.tiles.plan import TilePlan, TileSpec, plan_triplets
-from convml_data.tiles.scene_draws import draw_scene_pairs, split_scenes
+from convml_data.tiles.scene_draws import draw_scene_pairs
 
 BARBADOS = LocalDomain(13.3, -57.72, 200e3, 200e3)
 WIDE = LocalDomain(14.0, -48.0, 3000e3, 1000e3)
@@ -37,61 +37,6 @@ def plan(domain: LocalDomain = WIDE, **changes: object) -> TilePlan:
         "fingerprint": "abc",
     }
     return plan_triplets(domain, **(arguments | changes))  # type: ignore[arg-type]
-
-
-# --- sharing out the scenes ---
-
-
-@pytest.mark.parametrize(
-    ("n_scenes", "n_triplets", "shares"),
-    [
-        (12, {"train": 10, "study": 2}, {"train": 10, "study": 2}),
-        (3, {"train": 10, "study": 2}, {"train": 2, "study": 1}),
-        (2, {"train": 1000, "study": 1}, {"train": 1, "study": 1}),
-        (10, {"a": 1, "b": 1, "c": 1}, {"a": 4, "b": 3, "c": 3}),
-        (7, {"a": 100, "b": 1, "c": 1}, {"a": 5, "b": 1, "c": 1}),
-        (5, {"train": 4, "study": 0}, {"train": 5, "study": 0}),
-        (1, {"train": 3}, {"train": 1}),
-    ],
-)
-def test_scenes_are_shared_out_by_largest_remainder_and_at_least_one_each(n_scenes, n_triplets, shares):
-    split = split_scenes(scene_ids(n_scenes), n_triplets, seed=0)
-
-    assert {collection: len(scenes) for collection, scenes in split.items()} == shares
-    assert sorted(sum(split.values(), ())) == scene_ids(n_scenes)
-    assert all(list(scenes) == sorted(scenes) for scenes in split.values())
-
-
-def test_which_scenes_a_collection_gets_depends_on_the_seed_and_not_on_any_order():
-    n_triplets = {"train": 10, "study": 5}
-    split = split_scenes(scene_ids(30), n_triplets, seed=0)
-
-    assert split == split_scenes(scene_ids(30)[::-1], {"study": 5, "train": 10}, seed=0)
-    assert split != split_scenes(scene_ids(30), n_triplets, seed=1)
-    assert split["study"] not in (tuple(scene_ids(30)[:10]), tuple(scene_ids(30)[-10:]))
-
-
-def test_one_scene_more_moves_few_others():
-    before = split_scenes(scene_ids(300), {"train": 2, "study": 1}, seed=0)["study"]
-    after = split_scenes(scene_ids(301), {"train": 2, "study": 1}, seed=0)["study"]
-
-    assert len(set(before) ^ set(after)) <= 3
-
-
-@pytest.mark.parametrize(
-    ("n_scenes", "n_triplets", "words"),
-    [
-        (1, {"train": 10, "study": 2}, ["2 collections", "study 2, train 10", "1 scenes", "`time`"]),
-        (0, {"train": 10}, ["1 collections", "0 scenes"]),
-        (5, {"train": 0}, ["no triplets are asked for", "above 0"]),
-    ],
-)
-def test_too_few_scenes_are_an_error_that_counts_them(n_scenes, n_triplets, words):
-    with pytest.raises(PlanError) as error:
-        split_scenes(scene_ids(n_scenes), n_triplets, seed=0)
-
-    assert "N_triplets" in str(error.value)
-    assert all(word in str(error.value) for word in words)
 
 
 # --- two scenes for a triplet ---
@@ -355,7 +300,7 @@ def test_a_plan_survives_being_written():
         lambda text: text.replace('"scenes"', '"sceness"'),
         lambda text: text.replace('"x_c"', '"x"', 1),
         lambda text: text.replace('"tiles": [', '"tiles": [3,'),
-        lambda text: text.replace('"format_version": 1', '"format_version": 99'),
+        lambda text: text.replace('"format_version": 2', '"format_version": 99'),
     ],
 )
 def test_a_broken_plan_is_an_error_that_names_the_file(breaking):
@@ -383,6 +328,8 @@ def test_fingerprints_change_with_the_source_and_with_every_field():
         "y_c": tile.y_c + 1,
         "central_latitude": tile.central_latitude + 1e-5,
         "central_longitude": tile.central_longitude + 1e-5,
+        "i0": 3,
+        "j0": 4,
         "length": 128e3,
         "resolution": 500.0,
         "distant_from_same_scene": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +65,20 @@ def ratio(da_bt_11, da_bt_14):
     assert np.isfinite(made.values[1]).sum() == 6
 
 
+def test_rows_and_columns_come_back_in_the_order_they_were_given(tmp_path: Path) -> None:
+    given = fields()
+    file = written(
+        tmp_path, "def f(da_bt_11, da_bt_14):\n    return da_bt_11.sortby('y').assign_attrs(units='K', long_name='a')\n"
+    )
+    made = call_field_function(file, "f", given)
+    np.testing.assert_array_equal(made["y"], given["bt_11"]["y"])
+    np.testing.assert_array_equal(made.values, given["bt_11"].values)
+
+
 @pytest.mark.parametrize(
     ("body", "what"),
     [
+        ("return da_bt_11.assign_coords(y=[1, 2, 3]).assign_attrs(long_name='a')", "other values of the coordinate y"),
         ("return 3", "a int"),
         ("return da_bt_11.values", "a ndarray"),
         ("return da_bt_11.rename(x='lon')", "dims ('y', 'lon')"),
@@ -93,6 +105,8 @@ def test_what_breaks_the_contract_is_said_with_what_was_expected(tmp_path: Path,
         ("f = 3\n", ["there is no function f"]),
         ("def f(da_bt_11):\n    pass\n", ["f(da_bt_11) cannot be called with da_bt_11, da_bt_14"]),
         ("def f(:\n", ["this file cannot be imported: SyntaxError in line 1"]),
+        ("raise SystemExit\n", ["this file cannot be imported: SystemExit in line 1"]),
+        ("def f(da_bt_11, da_bt_14):\n    exit(3)\n", ["f failed: SystemExit"]),
         ("import math\n1 / 0\n", ["this file cannot be imported: ZeroDivisionError in line 2: division by zero"]),
         ("def f(da_bt_11, da_bt_14):\n    raise KeyError('cloud')\n", ["f failed: KeyError in line 2: 'cloud'"]),
     ],
@@ -103,6 +117,18 @@ def test_errors_name_file_line_and_remedy(tmp_path: Path, text: str, parts: list
         call_field_function(file, "f", fields())
     for part in [*parts, str(file)]:
         assert part in str(raised.value)
+
+
+def test_threads_that_import_a_broken_file_all_hear_why(tmp_path: Path) -> None:
+    file = written(tmp_path, "import time\ntime.sleep(0.05)\n1 / 0\n")
+
+    def failure(_: int) -> str:
+        with pytest.raises(MetaError) as raised:
+            call_field_function(file, "f", fields())
+        return str(raised.value)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(failure, range(4)))) == 1
 
 
 def test_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def list_scans(url: str, satellite: str, intervals: Sequence[Interval]) -> list[
     Returns
     -------
     list of Scan
-        Start and end are the time that the file's name gives. Empty files carry the reason.
+        Start and end are the time that the file's name gives. Empty files carry the reason. A file's version
+        is the time of its last change or a tag of its content, where the archive tells either.
 
     Raises
     ------
@@ -93,7 +94,10 @@ def list_scans(url: str, satellite: str, intervals: Sequence[Interval]) -> list[
     for name, file in sorted(_ceres_files(listings, satellite), key=lambda item: _rank(item[0])):
         if any(name.time in interval for interval in intervals):
             best[name.time] = (name, file)
-    return [_scan(satellite, *best[time]) for time in sorted(best)]
+    chosen = [best[time] for time in sorted(best)]
+    with ThreadPoolExecutor(_LISTINGS_AT_ONCE) as threads:
+        files = list(threads.map(folders.with_version, [file for _, file in chosen]))
+    return [_scan(satellite, name, file) for (name, _), file in zip(chosen, files, strict=True)]
 
 
 def _version_folders(folders: Folders, url: str, satellite: str) -> list[str]:

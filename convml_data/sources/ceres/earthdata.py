@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,12 +34,15 @@ _CONNECT_AND_READ_TIMEOUT_S = (10, 60)
 _DOWNLOAD_ATTEMPTS = 3
 _CHUNK = 1 << 20
 
+#: What servers answer that do not give headers without the body.
+_NO_HEADS = (405, 501)
+
 #: What a busy or restarting server answers; the same request may succeed a moment later.
 _RETRIES = Retry(
     total=3,
     backoff_factor=0.2,
     status_forcelist=(429, 500, 502, 503, 504),
-    allowed_methods=("GET",),
+    allowed_methods=("GET", "HEAD"),
     raise_on_status=False,
     respect_retry_after_header=False,
 )
@@ -71,8 +75,23 @@ class WebArchive:
             The archive cannot be reached, answers with an error, or wants a login that there is not.
         """
         try:
-            with self._get(url) as response:
+            with self._answer("GET", url) as response:
                 return None if response.status_code == 404 else (response.text, response.url)
+        except requests.RequestException as error:
+            raise _unreachable(url, error) from error
+
+    def version(self, url: str) -> str | None:
+        """What a file's headers say that changes with its content; None where they say nothing.
+
+        Raises
+        ------
+        ArchiveError
+            As :meth:`page`.
+        """
+        try:
+            with self._answer("HEAD", url, bad=(404, *_NO_HEADS)) as response:
+                # Servers that share the load may have different tags for one file.
+                return response.headers.get("Last-Modified") or response.headers.get("ETag") if response.ok else None
         except requests.RequestException as error:
             raise _unreachable(url, error) from error
 
@@ -100,7 +119,7 @@ class WebArchive:
         """
         for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
             try:
-                with self._get(url) as response:
+                with self._answer("GET", url) as response:
                     if response.status_code == 404:
                         raise SceneError(
                             "the file is no longer there",
@@ -117,14 +136,14 @@ class WebArchive:
             return received
         raise AssertionError  # the last attempt has returned or raised
 
-    def _get(self, url: str) -> requests.Response:
-        """An answer, of which only the head has been read."""
-        response = self._session.fetch(url)
+    def _answer(self, method: str, url: str, bad: Collection[int] = (404,)) -> requests.Response:
+        """An answer, of which only the head has been read; ``bad`` statuses are for the caller to judge."""
+        response = self._session.fetch(method, url)
         if _wants_login(response):
             response.close()
             if self._session.login is None:
                 self._session.login = _log_in_for(url)
-                response = self._session.fetch(url)
+                response = self._session.fetch(method, url)
             if _wants_login(response):
                 response.close()
                 _LOGINS.clear()
@@ -136,7 +155,7 @@ class WebArchive:
                 where=url,
                 remedy=f"Log in at https://{LOGIN_HOST} and approve the application of the data centre (ASDC)",
             )
-        if not response.ok and response.status_code != 404:
+        if not response.ok and response.status_code not in bad:
             response.close()
             raise ArchiveError(
                 f"the archive answers {response.status_code} {response.reason or ''}".rstrip(),
@@ -156,9 +175,10 @@ class _Session(requests.Session):
         for scheme in ("https://", "http://"):
             self.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
 
-    def fetch(self, url: str) -> requests.Response:
+    def fetch(self, method: str, url: str) -> requests.Response:
         # Encoded bodies have another length than the file.
-        return self.get(url, stream=True, timeout=_CONNECT_AND_READ_TIMEOUT_S, headers={"Accept-Encoding": "identity"})
+        headers = {"Accept-Encoding": "identity"}
+        return self.request(method, url, stream=True, timeout=_CONNECT_AND_READ_TIMEOUT_S, headers=headers)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Decide about a redirected request as about any other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -14,11 +15,15 @@ from convml_data.errors import SceneError
 from convml_data.geometry.model_grids import CurvilinearGrid
 from convml_data.geometry.windows import Window
 from convml_data.sources.base import CATEGORICAL
-from convml_data.sources.ceres import packing
 from convml_data.sources.ceres.products import CATEGORIES
+from convml_data.sources.cf import STORAGE_ATTRIBUTES, FloatArray, code_attributes, decode
+from convml_data.sources.remembered import Remembered
 
 _BROKEN = "Delete and fetch the file again; leave this scene out if the archive's own copy is broken"
 _PLACE = ("latitude", "longitude")
+
+#: Of the files read last, since one may be read again for another variable.
+_GRIDS: Remembered[CurvilinearGrid] = Remembered(2)
 
 
 class CeresFile:
@@ -30,6 +35,8 @@ class CeresFile:
         Its bytes; stays open when this is closed.
     where
         What the file is called in messages.
+    identity
+        Changes with the file or its content: files of the same are taken to have the same grid.
 
     Raises
     ------
@@ -42,7 +49,7 @@ class CeresFile:
         Of all its pixels.
     """
 
-    def __init__(self, stream: BinaryIO, where: str) -> None:
+    def __init__(self, stream: BinaryIO, where: str, identity: Hashable) -> None:
         self.where = where
         try:
             self._file = h5netcdf.File(stream, "r")
@@ -50,7 +57,7 @@ class CeresFile:
             raise SceneError(f"this is no whole netCDF-4 file ({error})", where=where, remedy=_BROKEN) from error
         try:
             self._dims = self._dimensions()
-            self.grid = self._grid()
+            self.grid = _GRIDS.get(identity, self._grid)
         except BaseException:
             self._file.close()
             raise
@@ -94,8 +101,8 @@ class CeresFile:
         attributes = {
             key: value.decode() if isinstance(value, bytes) else value  # text of fixed length
             for key, value in variable.attrs.items()
-            if key not in packing.ATTRIBUTES | {"coordinates"}
-        }
+            if key not in STORAGE_ATTRIBUTES | {"coordinates"}
+        } | code_attributes(variable.dtype, variable.attrs)
         if name in CATEGORIES:
             attributes |= CATEGORICAL
         return xr.Variable(("y", "x"), self._values(name, window), attributes)
@@ -123,10 +130,13 @@ class CeresFile:
         except ValueError as error:
             raise SceneError(f"this is no image ({error})", where=self.where, remedy=_BROKEN) from error
 
-    def _values(self, name: str, window: Window) -> packing.FloatArray:
+    def _values(self, name: str, window: Window) -> FloatArray:
         variable = self._file.variables[name]
         try:
             stored: npt.NDArray[Any] = np.asarray(variable[window.slices])
         except (OSError, RuntimeError) as error:  # what HDF5 makes of broken chunks
             raise SceneError(f"variable {name} cannot be read ({error})", where=self.where, remedy=_BROKEN) from error
-        return packing.decode(stored, variable.attrs)
+        try:
+            return decode(stored, variable.attrs)
+        except ValueError as error:
+            raise SceneError(f"variable {name} cannot be decoded: {error}", where=self.where, remedy=_BROKEN) from error

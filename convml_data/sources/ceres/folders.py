@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,16 +23,34 @@ if TYPE_CHECKING:
 UNKNOWN_SIZE = -1
 
 
+#: What file systems call the tag or the time that changes with the content of a file.
+_VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
+
+#: Times of pages, as Apache and nginx write them.
+_DATE = re.compile(r"\b(?:\d{4}-\d\d-\d\d|\d{1,2}-[A-Z][a-z]{2}-\d{4})[ T]\d\d:\d\d(?::\d\d)?")
+
+
 class Folders(Protocol):
     """An archive of files in folders."""
 
     def list(self, folder: str) -> Mapping[str, SourceFile] | None:
         """Files and folders directly in a folder, given by its URL, by name; None where there is no such folder.
 
+        They have a version where the listing tells one.
+
         Raises
         ------
         ArchiveError
             The archive cannot be reached or refuses to list.
+        """
+
+    def with_version(self, file: SourceFile) -> SourceFile:
+        """A listed file with a version, if there is any way to one.
+
+        Raises
+        ------
+        ArchiveError
+            The archive cannot be reached.
         """
 
     def fetch(self, file: SourceFile, path: Path) -> int:
@@ -82,7 +102,11 @@ class WebFolders:
         page = self._archive.page(f"{folder}/")
         if page is None:
             return None
-        return {name: SourceFile(url, UNKNOWN_SIZE) for name, url in links_into(*page).items()}
+        return links_into(*page)
+
+    def with_version(self, file: SourceFile) -> SourceFile:
+        """By the page, at no cost, or else by asking for the file's headers."""
+        return file if file.version else replace(file, version=self._archive.version(file.url))
 
     def fetch(self, file: SourceFile, path: Path) -> int:
         """Download it whole."""
@@ -109,10 +133,16 @@ class FileFolders:
             ) from error
         return {
             entry["name"].rstrip("/").rpartition("/")[2]: SourceFile(
-                str(self._filesystem.unstrip_protocol(entry["name"])), int(entry["size"] or 0)
+                str(self._filesystem.unstrip_protocol(entry["name"])),
+                int(entry["size"] or 0),
+                next((str(entry[key]) for key in _VERSION_KEYS if entry.get(key) is not None), None),
             )
             for entry in entries
         }
+
+    def with_version(self, file: SourceFile) -> SourceFile:
+        """As it was listed."""
+        return file
 
     def fetch(self, file: SourceFile, path: Path) -> int:
         """Copy it, and see that as much has come as was listed."""
@@ -140,10 +170,11 @@ class FileFolders:
         return received
 
 
-def links_into(page: str, url: str) -> dict[str, str]:
-    """The links of a folder's page that lead into the folder itself: URLs by file or folder name.
+def links_into(page: str, url: str) -> dict[str, SourceFile]:
+    """The links of a folder's page that lead into the folder itself, by file or folder name.
 
-    Whatever else a page has is passed over: headings that sort it, the folder above, other places.
+    Their version is the time of the last change that the page shows after a link. Whatever else a page
+    has is passed over: headings that sort it, the folder above, other places.
 
     Parameters
     ----------
@@ -154,25 +185,42 @@ def links_into(page: str, url: str) -> dict[str, str]:
     """
     parts = urlsplit(url)
     folder = urlunsplit((parts.scheme, parts.netloc, parts.path.rpartition("/")[0] + "/", "", ""))
-    found: dict[str, str] = {}
+    found: dict[str, SourceFile] = {}
     parser = _Links()
     parser.feed(page)
-    for target in parser.targets:
+    for target, after in parser.links:
         link = urljoin(url, target)
         name = link.removeprefix(folder).removesuffix("/") if link.startswith(folder) else ""
         if name and not set(name) & set("/?#"):
-            found[unquote(name)] = link
+            date = _DATE.search(after)
+            known = found.get(unquote(name))  # of a link by its picture
+            version = date[0] if date else known.version if known else None
+            found[unquote(name)] = SourceFile(link, UNKNOWN_SIZE, version)
     return found
 
 
 class _Links(HTMLParser):
-    """Targets of all links, in order."""
+    """Targets of all links, in order, each with the text from its end to the next."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.targets: list[str] = []
+        self._links: list[tuple[str, list[str]]] = []
+        self._inside = False
+
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        return [(target, "".join(text)) for target, text in self._links]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         target = dict(attrs).get("href")
         if tag == "a" and target:
-            self.targets.append(target.strip())
+            self._links.append((target.strip(), []))
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "a":
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._links and not self._inside:
+            self._links[-1][1].append(data)

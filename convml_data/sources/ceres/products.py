@@ -74,11 +74,6 @@ class CeresField:
         """The satellite's name in the archive."""
         return PLATFORMS[self.satellite]
 
-    @property
-    def is_category(self) -> bool:
-        """Whether values are codes, which nothing but the nearest pixel can stand for."""
-        return self.variable in CATEGORIES
-
 
 def parse_ceres(product: str) -> CeresField:
     """Read a product of CERES.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, cast
 import fsspec
 
 from convml_data.errors import ArchiveError, SceneError
+from convml_data.fingerprints import fingerprint
 from convml_data.scenes.ledger import Scan, SourceFile
 from convml_data.sources.ceres.archive import FILE
 from convml_data.sources.ceres.folders import open_folders
@@ -31,10 +33,23 @@ class _CountingFile(io.FileIO):
 
 @dataclass(frozen=True)
 class RawFile:
-    """The bytes of a scan's file, where they lie, and how many of them were fetched from elsewhere for this."""
+    """The bytes of a scan's file.
+
+    Parameters
+    ----------
+    stream
+        Of them.
+    where
+        They lie.
+    identity
+        Changes with the place and the content.
+    bytes_fetched
+        How many of them were fetched from elsewhere for this.
+    """
 
     stream: BinaryIO
     where: str
+    identity: tuple[str, int, int]
     bytes_fetched: int = 0
 
     @property
@@ -43,9 +58,13 @@ class RawFile:
         return self.bytes_fetched + getattr(self.stream, "bytes_read", 0)
 
 
-def raw_name(scan: Scan) -> str:
-    """What the copy of a scan's file is called, whichever variable it is wanted for."""
-    return f"{scan.start:%Y%m%d%H%M}__{scan.satellite}.nc"
+def raw_name(file: SourceFile) -> str:
+    """What the copy of a file is called: as the archive calls it, and by all that tells it from other files.
+
+    Files of other archives, and files that have replaced it in the same one, have copies of their own.
+    """
+    stem, _, suffix = file.url.rpartition("/")[2].rpartition(".")
+    return f"{stem}__{fingerprint([file.url, file.size, file.version])}.{suffix}"
 
 
 @contextmanager
@@ -53,7 +72,7 @@ def open_raw_file(scan: Scan, cache: str) -> Iterator[RawFile]:
     """The file of a scan, from the archive itself where that is on this machine.
 
     Otherwise the file is fetched whole, once, into ``cache``, a folder or URL, where it appears when it
-    is complete and from then on serves every variable.
+    is complete and from then on serves every variable, until the archive is listed with another version of it.
 
     Raises
     ------
@@ -68,15 +87,21 @@ def open_raw_file(scan: Scan, cache: str) -> Iterator[RawFile]:
     protocol, path = fsspec.core.split_protocol(file.url)
     if protocol == "file":
         with _open_local(path, file.url) as stream:
-            yield RawFile(cast(BinaryIO, stream), file.url)
+            yield _local(stream, file.url)
         return
-    copies, name = Files(cache), raw_name(scan)
+    copies, name = Files(cache), raw_name(file)
     fetched = 0 if copies.exists(name) else _fetch(file, copies, name)
     if copies.is_local:
         with Path(copies.path(name)).open("rb") as copy:
-            yield RawFile(copy, copies.url(name), fetched)
+            yield _local(copy, copies.url(name), fetched)
     else:
-        yield RawFile(io.BytesIO(copies.read_bytes(name)), copies.url(name), fetched)
+        content, where = copies.read_bytes(name), copies.url(name)
+        yield RawFile(io.BytesIO(content), where, (where, len(content), 0), fetched)
+
+
+def _local(stream: io.FileIO | io.BufferedReader, where: str, bytes_fetched: int = 0) -> RawFile:
+    status = os.fstat(stream.fileno())
+    return RawFile(cast(BinaryIO, stream), where, (where, status.st_size, status.st_mtime_ns), bytes_fetched)
 
 
 def _fetch(file: SourceFile, copies: Files, name: str) -> int:

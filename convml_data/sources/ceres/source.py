@@ -12,7 +12,6 @@ import numpy.typing as npt
 import xarray as xr
 
 from convml_data.errors import ArchiveError, SceneError
-from convml_data.geometry.cover import window_over
 from convml_data.geometry.local import Domain, LocalDomain
 from convml_data.geometry.model_grids import CurvilinearGrid
 from convml_data.geometry.source_grids import whole_domain
@@ -30,6 +29,7 @@ from convml_data.sources.ceres.products import (
     parse_ceres,
 )
 from convml_data.sources.ceres.raw_files import open_raw_file
+from convml_data.sources.remembered import remembered_window
 from convml_data.sources.shares import valid_share
 
 FloatArray = npt.NDArray[np.float64]
@@ -94,8 +94,8 @@ class CeresSource:
             The file is broken or lacks the variable, or does not show the domain.
         """
         name = parse_ceres(self.product).variable
-        with open_raw_file(scan, self.cache) as raw, CeresFile(raw.stream, raw.where) as file:
-            window = window_over(domain, file.grid, MARGIN)
+        with open_raw_file(scan, self.cache) as raw, CeresFile(raw.stream, raw.where, raw.identity) as file:
+            window = remembered_window(domain, file.grid, MARGIN)
             if window is None:
                 raise _not_shown(domain, file)
             grid = file.grid.cropped(window)
@@ -123,7 +123,7 @@ class CeresSource:
 
     def whole_domain(self, scan: Scan) -> Domain:
         """The smallest domain that holds all pixels; see :class:`~convml_data.sources.base.Source`."""
-        with open_raw_file(scan, self.cache) as raw, CeresFile(raw.stream, raw.where) as file:
+        with open_raw_file(scan, self.cache) as raw, CeresFile(raw.stream, raw.where, raw.identity) as file:
             return whole_domain(file.grid)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class TimeSteps:
-    """Times that count from a moment which the files do not know.
+    """Times that count from a moment which the files do not know, by a step or a variable.
 
     Parameters
     ----------
@@ -23,12 +23,6 @@ class TimeSteps:
     start: datetime
     step: timedelta | None = None
     name: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.step is None) == (self.name is None):
-            raise ValueError("times need either a step or the name of a variable", "give one of `step` and `name`")
-        if self.step is not None and self.step <= timedelta(0):
-            raise ValueError(f"the step {self.step} does not lead on in time", "give a step above zero")
 
 
 @dataclass(frozen=True)
@@ -50,10 +44,3 @@ class Coordinates:
     y: str | float | None = None
     lon: str | None = None
     lat: str | None = None
-
-    def __post_init__(self) -> None:
-        for one, other in (("x", "y"), ("lon", "lat")):
-            if (getattr(self, one) is None) != (getattr(self, other) is None):
-                raise ValueError(f"{one} and {other} go together", "give both of them or none")
-        if self.x is not None and self.lon is not None:
-            raise ValueError("x and y are given beside lon and lat", "keep one of the two pairs")

@@ -11,13 +11,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from convml_data.errors import ArchiveError
+from convml_data.sources.cf import code_attributes
 from convml_data.sources.gridded.coordinates import Coordinates
+from convml_data.sources.gridded.files import NUMBERS, no_numbers, values_of
 from convml_data.sources.gridded.horizontal import Horizontal, horizontal_of
 from convml_data.sources.gridded.times import TimeAxis, time_axis
-
-#: netCDF fills what was never written with 9.969209968386869e36 (NC_FILL_FLOAT and NC_FILL_DOUBLE of
-#: netcdf.h), whether the file says so or not; no value of a field comes near.
-_FILL = 9.9692e36
 
 #: Attributes of a variable that hold for the values that are read from it.
 _KEPT = ("standard_name", "long_name", "units", "cell_methods")
@@ -54,6 +52,8 @@ def layout_of(data: xr.Dataset, name: str, coordinates: Coordinates, level: floa
     """
     if name not in data.variables:
         raise _unknown(data, name, where)
+    if data[name].dtype.kind not in NUMBERS:
+        raise no_numbers(name, where)
     time = time_axis(data, name, coordinates.time, where)
     place = horizontal_of(data, name, time.dimension, coordinates, where)
     others = [str(dim) for dim in data[name].dims if dim not in (time.dimension, place.y_dim, place.x_dim)]
@@ -73,7 +73,13 @@ def layout_of(data: xr.Dataset, name: str, coordinates: Coordinates, level: floa
 
 
 def read_field(
-    data: xr.Dataset, name: str, layout: FieldLayout, number: int, rows: slice, columns: npt.NDArray[np.intp]
+    data: xr.Dataset,
+    name: str,
+    layout: FieldLayout,
+    number: int,
+    rows: slice,
+    columns: npt.NDArray[np.intp],
+    where: str,
 ) -> xr.Variable:
     """Rows and columns of a field at a time of the file, given by its number.
 
@@ -81,20 +87,32 @@ def read_field(
     -------
     Dims (y, x), float32, NaN where the value is missing, infinite or was never written; with the
     attributes that say what the values mean.
+
+    Raises
+    ------
+    ArchiveError
+        The file does not say how to decode the values, or they are codes that float32 cannot hold.
     """
     place = layout.place
     chosen = {layout.time.dimension: number, layout.level_dim: layout.level_number}
     field = data[name].variable.isel({place.y_dim: rows, place.x_dim: columns})
     field = field.isel({dim: at for dim, at in chosen.items() if dim in field.dims})
     field = field.isel({dim: 0 for dim in field.dims if dim not in (place.y_dim, place.x_dim)})  # of size one
-    values = np.asarray(field.transpose(place.y_dim, place.x_dim).values, np.float64)
+    values = values_of(field.transpose(place.y_dim, place.x_dim), name, where)
+    codes = code_attributes(field.dtype, field.attrs)
     attributes = {key: str(field.attrs[key]).strip() for key in _KEPT if key in field.attrs}
     attributes = {"long_name": str(field.attrs.get("description", name)).strip(), "units": "unknown"} | attributes
     if layout.level is not None:
         attributes["level"] = layout.level
-    with np.errstate(invalid="ignore"):
-        present = np.abs(values) < _FILL
-    return xr.Variable(("y", "x"), np.where(present, values, np.nan).astype(np.float32), attributes)
+    single = values.astype(np.float32)
+    changed = (single != values) & np.isfinite(values)
+    if codes and changed.any():
+        raise ArchiveError(
+            f"{name!r} holds the code {values[changed][0]:.0f}, which single precision cannot hold",
+            where=where,
+            remedy="Keep codes below 16777216, for example by one variable for each of the flags",
+        )
+    return xr.Variable(("y", "x"), single, attributes | codes)
 
 
 def _level(data: xr.Dataset, name: str, dim: str, level: float | None, where: str) -> tuple[int, str]:
@@ -104,7 +122,7 @@ def _level(data: xr.Dataset, name: str, dim: str, level: float | None, where: st
     level, counted from 0.
     """
     has_values = dim in data.variables and data[dim].dims == (dim,) and data[dim].dtype.kind in "iuf"
-    available = np.asarray(data[dim].values, float) if has_values else np.arange(data.sizes[dim], dtype=float)
+    available = values_of(data[dim], dim, where) if has_values else np.arange(data.sizes[dim], dtype=float)
     units = str(data[dim].attrs.get("units", "")) if has_values else ""
     kind = f"values of {dim}{f' in {units}' if units else ''}" if has_values else f"numbers along {dim}, from 0"
     if level is None:
@@ -113,7 +131,7 @@ def _level(data: xr.Dataset, name: str, dim: str, level: float | None, where: st
             where=where,
             remedy="Choose one by `level` in meta.yaml",
         )
-    number = int(np.abs(available - level).argmin())
+    number = int(np.nanargmin(np.abs(available - level))) if np.isfinite(available).any() else 0
     if not math.isclose(available[number], level, rel_tol=1e-5, abs_tol=1e-9):
         raise ArchiveError(
             f"{name!r} has no level {level:g}; there are ({kind}): {_listed(available)}",
@@ -133,7 +151,7 @@ def _listed(values: npt.NDArray[np.float64]) -> str:
 
 def _unknown(data: xr.Dataset, name: str, where: str) -> ArchiveError:
     fields = sorted(
-        str(key) for key, variable in data.variables.items() if variable.ndim >= 2 and variable.dtype.kind in "iuf"
+        str(key) for key, variable in data.variables.items() if variable.ndim >= 2 and variable.dtype.kind in NUMBERS
     )
     close = difflib.get_close_matches(name, fields, 1, 0.5) or [
         field for field in fields if field.lower() == name.lower()

@@ -10,14 +10,17 @@ from pathlib import Path
 import xarray as xr
 
 from convml_data.errors import ArchiveError
+from convml_data.scenes.ledger import SourceFile
+from convml_data.sources.cf import FloatArray, decode
+from convml_data.store.netcdf import open_netcdf
 
 #: Where files are looked for, below the folder of ``meta.yaml``.
 FOLDERS = ("source_data/LES", "source_data/LES/source_files")
 
 DEFAULT_PATTERN = "*.nc"
 
-#: What the libraries raise for files that are cut off, overwritten or of a form they do not know.
-_UNREADABLE = (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError, EOFError, AttributeError)
+#: Kinds of stored numbers: signed and unsigned integers, floating point, truth values.
+NUMBERS = "iufb"
 
 
 def list_files(directory: Path, pattern: str | None) -> list[Path]:
@@ -54,50 +57,73 @@ def _by_number(path: Path) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(path))]
 
 
+def source_file(path: Path) -> SourceFile:
+    """A file as it is now; its version is the time of its last change.
+
+    Raises
+    ------
+    ArchiveError
+        It is absent.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return SourceFile(str(path), status.st_size, version=str(status.st_mtime_ns))
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[xr.Dataset]:
-    """A file, fills as NaN and scale factors applied when values are read, times as they are written.
+    """A file, with numbers and times as they are stored.
 
     Raises
     ------
     ArchiveError
         The file is absent, empty, cut off, or no netCDF file of a form that can be read.
     """
-    engine = _engine_of(path)
     try:
-        data = xr.open_dataset(path, engine=engine, decode_times=False, decode_coords=False, cache=False)
-    except _UNREADABLE as error:
-        raise _unreadable(path, str(error)) from error
+        data = open_netcdf(path, decode_times=False, decode_coords=False, mask_and_scale=False, cache=False)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise _broken(path, error) from error
     try:
         with data:
             yield data
     except (OSError, RuntimeError) as error:  # values that are not where the file says they are
-        raise _unreadable(path, str(error)) from error
+        raise _broken(path, error) from error
 
 
-def _engine_of(path: Path) -> str:
-    """The library for the form that the file's first bytes tell."""
+def values_of(variable: xr.DataArray | xr.Variable, name: str, where: str) -> FloatArray:
+    """Values of a variable of :func:`opened`, NaN where they are missing.
+
+    Raises
+    ------
+    ArchiveError
+        It does not hold numbers, or its attributes do not say how to decode them.
+    """
+    if variable.dtype.kind not in NUMBERS:
+        raise no_numbers(name, where)
     try:
-        with path.open("rb") as stream:
-            head = stream.read(8)
-    except OSError as error:
-        raise ArchiveError(f"the file cannot be read ({error})", where=str(path)) from error
-    if head == b"\x89HDF\r\n\x1a\n":
-        return "h5netcdf"
-    if head[:4] in (b"CDF\x01", b"CDF\x02"):
-        return "scipy"
-    if head[:4] == b"CDF\x05":
+        return decode(variable.values, {str(key): value for key, value in variable.attrs.items()})
+    except ValueError as error:
         raise ArchiveError(
-            "the file has the form CDF-5, which cannot be read",
-            where=str(path),
-            remedy="Convert it, for example with `nccopy -k nc4 <file> <new file>`",
-        )
-    raise _unreadable(path, "it is empty" if not head else "its first bytes are of another kind of file")
+            f"{name!r} cannot be decoded: {error}", where=where, remedy="Correct its attributes in the file"
+        ) from error
 
 
-def _unreadable(path: Path, why: str) -> ArchiveError:
+def no_numbers(name: str, where: str) -> ArchiveError:
+    """For a variable of text or of records."""
+    return ArchiveError(f"{name!r} does not hold numbers", where=where, remedy="Name another variable")
+
+
+def _unreadable(path: Path, error: OSError) -> ArchiveError:
+    return ArchiveError(f"the file cannot be read ({error})", where=str(path))
+
+
+def _broken(path: Path, error: Exception) -> ArchiveError:
     return ArchiveError(
-        f"this is no whole netCDF file ({why})",
+        f"this is no whole netCDF file ({error})",
         where=str(path),
         remedy="Replace it, take it out of the folder, or choose the others by `files` in meta.yaml",
     )

@@ -13,7 +13,7 @@ import xarray as xr
 from convml_data.errors import ArchiveError
 from convml_data.geometry.model_grids import CurvilinearGrid, LatLonGrid, ModelGrid, PlaneGrid, continuous
 from convml_data.sources.gridded.coordinates import Coordinates
-from convml_data.sources.gridded.files import units_in_words
+from convml_data.sources.gridded.files import units_in_words, values_of
 
 _METRES = {
     **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1.0),
@@ -131,7 +131,7 @@ def grid_at(data: xr.Dataset, place: Horizontal, time_dim: str | None, number: i
             variable = variable.isel({time_dim: number})
         order = [dim for dim in (place.y_dim, place.x_dim) if dim in variable.dims]
         factor = _degrees(variable, where) if place.on_earth else _metres(variable, where)
-        return np.asarray(variable.transpose(*order).values * factor, np.float64)
+        return values_of(variable.transpose(*order), name, where) * factor
 
     u, v = values(place.u, shape[1]), values(place.v, shape[0])
     try:

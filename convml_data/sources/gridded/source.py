@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,22 +15,23 @@ import numpy.typing as npt
 import xarray as xr
 
 from convml_data.errors import ArchiveError, SceneError
-from convml_data.geometry.cover import window_over
 from convml_data.geometry.local import Domain, PlaneDomain
 from convml_data.geometry.model_grids import LatLonGrid, ModelGrid, PlaneGrid
 from convml_data.geometry.source_grids import whole_domain
-from convml_data.geometry.windows import Window
-from convml_data.scenes.ledger import Scan, SourceFile
-from convml_data.sources.base import Interval
-from convml_data.sources.gridded.coordinates import Coordinates, TimeSteps
+from convml_data.scenes.ledger import Scan
+from convml_data.sources.base import CATEGORICAL, Interval
+from convml_data.sources.gridded.coordinates import Coordinates
 from convml_data.sources.gridded.fields import FieldLayout, layout_of, read_field
-from convml_data.sources.gridded.files import DEFAULT_PATTERN, FOLDERS, list_files, opened
+from convml_data.sources.gridded.files import DEFAULT_PATTERN, FOLDERS, list_files, opened, source_file
 from convml_data.sources.gridded.horizontal import grid_at
-from convml_data.sources.gridded.times import ModelTime, times_of
+from convml_data.sources.gridded.times import is_time, times_of
+from convml_data.sources.remembered import remembered_window
 from convml_data.sources.shares import valid_share
 
 #: Pixels beyond the domain, for interpolation.
 MARGIN = 2
+
+_LIST_ANEW = "Run `convml-data scene-ids` to list the files anew"
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,14 @@ class GriddedSource:
         scans: list[Scan] = []
         spans: list[_Span] = []
         for path in list_files(self.directory, self.files):
-            times = self._times(path, before=len(scans))
-            file = _source_file(path)
-            scans += [Scan(time.start, time.start, self.name, None, {"file": file}, time.reason) for time in times]
+            file = source_file(path)  # before its times, so that a change after this shows
+            with opened(path) as data:
+                axis = self._layouts(data, path)[0].time
+                times = times_of(data, axis, self.coordinates.time, len(scans), str(path))
+            scans += [
+                Scan(time.start, time.start, self.name, None, {"file": replace(file, number=number)}, time.reason)
+                for number, time in enumerate(times)
+            ]
             starts = [time.start for time in times if time.reason is None]
             if starts:
                 spans.append(_Span(min(starts), max(starts), frozenset(starts), path))
@@ -108,18 +114,16 @@ class GriddedSource:
         ArchiveError
             The file cannot be read, or no longer holds the product.
         SceneError
-            The file no longer holds the time, or does not show the domain.
+            The file has changed since it was listed, or does not show the domain.
         """
         path = Path(scan.files["file"].url)
-        number = self._number_of(scan, path)
-        with opened(path) as data:
-            layouts = self._layouts(data, path)
+        with self._opened(scan) as (data, layouts, number):
             grid = _grid(data, layouts[0], number, path)
             _check_kind(grid, domain, path)
             columns = np.arange(grid.shape[1])
             if isinstance(grid, LatLonGrid) and grid.joins:
                 grid, columns = grid.opened_opposite(float(domain.to_world(0.0, 0.0)[0]))
-            window = _window_over(domain, grid)
+            window = remembered_window(domain, grid, MARGIN)
             if window is None:
                 raise SceneError(
                     f"the domain of {domain.l_zonal / 1e3:g} x {domain.l_meridional / 1e3:g} km around "
@@ -128,12 +132,11 @@ class GriddedSource:
                     remedy="Move `domain` in meta.yaml, or leave it out to take all of the model's",
                 )
             fields = [
-                read_field(data, name, layout, number, window.slices[0], columns[window.slices[1]])
+                read_field(data, name, layout, number, window.slices[0], columns[window.slices[1]], str(path))
                 for name, layout in zip(self.names, layouts, strict=True)
             ]
             bytes_read = sum(
-                values.size * data[name].encoding["dtype"].itemsize
-                for name, values in zip(self.names, fields, strict=True)
+                values.size * data[name].dtype.itemsize for name, values in zip(self.names, fields, strict=True)
             )
         cropped = grid.cropped(window)
         valid = np.logical_and.reduce([np.isfinite(values.values) for values in fields])
@@ -157,34 +160,33 @@ class GriddedSource:
     def whole_domain(self, scan: Scan) -> Domain:
         """The domain of all of the model's grid; see :func:`~convml_data.geometry.source_grids.whole_domain`."""
         path = Path(scan.files["file"].url)
-        number = self._number_of(scan, path)
-        with opened(path) as data:
-            grid = _grid(data, self._layouts(data, path)[0], number, path)
+        with self._opened(scan) as (data, layouts, number):
+            grid = _grid(data, layouts[0], number, path)
         try:
             return whole_domain(grid)
         except SceneError as error:
             raise SceneError(error.what, where=str(path), remedy=error.remedy) from error
 
-    def _times(self, path: Path, before: int) -> list[ModelTime]:
-        """All times of a file; ``before`` is the number of those in the files before it."""
+    @contextmanager
+    def _opened(self, scan: Scan) -> Iterator[tuple[xr.Dataset, list[FieldLayout], int]]:
+        """The file of a scan as it was listed, where its fields lie, and which of its times the scan is."""
+        listed = scan.files["file"]
+        path = Path(listed.url)
+        now = source_file(path)
+        if (now.size, now.version) != (listed.size, listed.version):
+            raise SceneError("the file has changed since the scene IDs were made", where=str(path), remedy=_LIST_ANEW)
         with opened(path) as data:
-            return times_of(data, self._layouts(data, path)[0].time, self.coordinates.time, before, str(path))
-
-    def _number_of(self, scan: Scan, path: Path) -> int:
-        """Which time of its file a scan is."""
-        given, before = self.coordinates.time, 0
-        if isinstance(given, TimeSteps) and given.step is not None:
-            files = list_files(self.directory, self.files)
-            earlier = files[: files.index(path)] if path in files else []
-            before = sum(_count_times(self, file, file.stat().st_mtime_ns) for file in earlier)
-        for number, time in enumerate(self._times(path, before)):
-            if time == ModelTime(scan.start):
-                return number
-        raise SceneError(
-            f"the file no longer holds the time {scan.start.isoformat()}",
-            where=str(path),
-            remedy="Run `convml-data scene-ids` to list the files anew",
-        )
+            layouts, number = self._layouts(data, path), listed.number
+            if number is None or not is_time(
+                data, layouts[0].time, self.coordinates.time, number, scan.start, str(path)
+            ):
+                raise SceneError(
+                    f"the time {scan.start.isoformat()} is not in the file where the scene IDs have it, "
+                    f"{'at no number' if number is None else f'as number {number}'}",
+                    where=str(path),
+                    remedy=_LIST_ANEW,
+                )
+            yield data, layouts, number
 
     def _layouts(self, data: xr.Dataset, path: Path) -> list[FieldLayout]:
         """Where each field lies, all of them in the same place."""
@@ -217,25 +219,8 @@ class _Span:
     path: Path
 
 
-@lru_cache(maxsize=8)
-def _window_over(domain: Domain, grid: ModelGrid) -> Window | None:
-    """Remembered, since the scenes of a dataset share both."""
-    return window_over(domain, grid, MARGIN)
-
-
-@lru_cache(maxsize=4096)
-def _count_times(source: GriddedSource, path: Path, modified: int) -> int:
-    """How many times a file holds; ``modified`` is there to count anew when it has changed."""
-    return len(source._times(path, before=0))
-
-
 def _grid(data: xr.Dataset, layout: FieldLayout, number: int, path: Path) -> ModelGrid:
     return grid_at(data, layout.place, layout.time.dimension, number, str(path))
-
-
-def _source_file(path: Path) -> SourceFile:
-    status = path.stat()
-    return SourceFile(str(path), status.st_size, version=str(status.st_mtime_ns))
 
 
 def _check_overlap(spans: Sequence[_Span]) -> None:
@@ -278,6 +263,8 @@ def _stacked(fields: Sequence[xr.Variable], names: Sequence[str]) -> tuple[xr.Va
     """Several fields as one, and what each of its bands is."""
     units = [values.attrs["units"] for values in fields]
     common = {"units": units[0]} if len(set(units)) == 1 else {}
+    if any(CATEGORICAL.keys() <= values.attrs.keys() for values in fields):
+        common |= CATEGORICAL  # what is wrong for one band must not be done to the array
     stacked = np.stack([values.values for values in fields])
     return xr.Variable(("bands", "y", "x"), stacked, {"long_name": "several fields, one a band"} | common), {
         "bands": xr.Variable("bands", list(names)),

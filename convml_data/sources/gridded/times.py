@@ -15,7 +15,7 @@ import xarray as xr
 
 from convml_data.errors import ArchiveError
 from convml_data.sources.gridded.coordinates import TimeSteps
-from convml_data.sources.gridded.files import units_in_words
+from convml_data.sources.gridded.files import units_in_words, values_of
 
 #: Names of variables and dimensions that are time's in any file, in the order in which they are tried.
 TIME_NAMES = ("time", "Time", "t", "XTIME", "Times")
@@ -134,6 +134,26 @@ def times_of(
     return times
 
 
+def is_time(
+    data: xr.Dataset, axis: TimeAxis, given: str | TimeSteps | None, number: int, start: datetime, where: str
+) -> bool:
+    """Whether ``start`` is the time of a number of a file, as far as the file alone tells.
+
+    Steps count on from the files before it, of which there may be any.
+    """
+    if not 0 <= number < (data.sizes[axis.dimension] if axis.dimension else 1):
+        return False
+    if axis.variable is None:
+        assert isinstance(given, TimeSteps)
+        assert given.step is not None
+        steps, rest = divmod(start - given.start, given.step)
+        return not rest and steps >= number
+    chosen = data[[axis.variable]]
+    if axis.dimension is not None:
+        chosen = chosen.isel({axis.dimension: [number]})
+    return times_of(chosen, axis, given, 0, where) == [ModelTime(start)]
+
+
 def _time_dimension(dims: list[str], field: str, where: str) -> str | None:
     known = [name for name in TIME_NAMES if name in dims]
     if known:
@@ -197,7 +217,7 @@ def _decoded(variable: xr.DataArray, where: str) -> list[ModelTime]:
         )
     kind = str(variable.attrs.get("calendar", "standard")).lower()
     values = _finite(variable, where)
-    noise = _noise(variable.dtype, values) * _SECONDS.get(units.split()[0].lower(), 0.0)
+    noise = _noise(variable, values) * _SECONDS.get(units.split()[0].lower(), 0.0)
     try:
         dates = cftime.num2date(values, units, kind, only_use_cftime_datetimes=True)
     except (ValueError, OverflowError) as error:
@@ -222,7 +242,7 @@ def _counted(variable: xr.DataArray, start: datetime, where: str) -> list[ModelT
     values = _finite(variable, where)
     offsets = values * seconds
     whole = np.rint(offsets)
-    offsets = np.where(np.abs(offsets - whole) <= _noise(variable.dtype, values) * seconds + _NOISE, whole, offsets)
+    offsets = np.where(np.abs(offsets - whole) <= _noise(variable, values) * seconds + _NOISE, whole, offsets)
     try:
         return [ModelTime(start + timedelta(seconds=float(offset))) for offset in offsets]
     except OverflowError as error:
@@ -230,7 +250,7 @@ def _counted(variable: xr.DataArray, start: datetime, where: str) -> list[ModelT
 
 
 def _finite(variable: xr.DataArray, where: str) -> FloatArray:
-    values = np.atleast_1d(np.asarray(variable.values, np.float64))
+    values = np.atleast_1d(values_of(variable, str(variable.name), where))
     if not np.isfinite(values).all():
         raise ArchiveError(
             f"{variable.name!r} is missing at number {int(np.flatnonzero(~np.isfinite(values))[0])}",
@@ -240,8 +260,12 @@ def _finite(variable: xr.DataArray, where: str) -> FloatArray:
     return values
 
 
-def _noise(dtype: np.dtype[np.generic], values: FloatArray) -> FloatArray:
+def _noise(variable: xr.DataArray, values: FloatArray) -> FloatArray:
     """How far the numbers may be off for want of digits, in their own units."""
+    packing = [
+        np.asarray(variable.attrs[name]).dtype for name in ("scale_factor", "add_offset") if name in variable.attrs
+    ]
+    dtype = np.result_type(*packing) if packing else variable.dtype
     if dtype.kind != "f":
         return np.zeros_like(values)
     return np.asarray(np.spacing(np.abs(values).astype(dtype)), np.float64)

@@ -1,0 +1,85 @@
+"""The files of a tile: its data, its description and its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+from PIL import Image
+
+from convml_data.errors import StoreError
+from convml_data.images.picture import png_bytes, scene_picture
+from convml_data.images.style import Style, style_fingerprint
+from convml_data.pipeline.made_from import whole_picture
+from convml_data.store.arrays import DAMAGED, ArrayStore
+from convml_data.store.dataset import DatasetStore
+from convml_data.store.layout import TILE_SUFFIXES
+from convml_data.tiles.files import tile_yml
+from convml_data.tiles.tile import Tile, TileStage
+
+
+@dataclass(frozen=True)
+class CutTile:
+    """The attributes of a tile's data, its picture if it has one, and whether the data were there already."""
+
+    attributes: Mapping[str, Any]
+    picture: Image.Image | None
+    kept: bool
+
+
+@dataclass(frozen=True)
+class TileFiles:
+    """Where the tiles of a kind are kept, and how their pictures are drawn."""
+
+    store: DatasetStore
+    stage: TileStage
+    style: Style
+
+    def kept(self, tile: Tile, expected: str) -> CutTile | None:
+        """A tile on disk, None unless its data and description are whole and of the expected fingerprint.
+
+        Its picture is drawn again where it is missing, damaged or of another style. A run that was
+        ended while it moved a triplet leaves some files shown and others waiting.
+        """
+        files = self.store.files
+        data, description, picture = (self._place_of(tile, suffix) for suffix in TILE_SUFFIXES)
+        attributes = data.attributes(tile.name) or {}
+        if attributes.get("fingerprint") != expected:
+            return None
+        try:
+            if expected.encode() not in files.read_bytes(f"{description.folder}/{tile.name}.yml"):
+                return None
+        except StoreError:
+            return None
+        if not self.store.has_pictures:
+            return CutTile(attributes, None, kept=True)
+        name = f"{picture.folder}/{tile.name}.png"
+        image = whole_picture(files, name, style_fingerprint(self.style))
+        if image is None:
+            try:
+                with data.open(tile.name) as stored:
+                    # Beside the data, so that a shown tile stays shown.
+                    image = self._draw(stored.load(), f"{data.folder}/{tile.name}.png")
+            except DAMAGED:
+                return None
+        return CutTile(attributes, image, kept=True)
+
+    def keep(self, tile: Tile, data: xr.Dataset) -> CutTile:
+        """Write a tile's files, where they wait for others if they have to."""
+        arrays = self.store.tiles(self.stage, tile.collection, waiting=True)
+        stem = f"{arrays.folder}/{tile.name}"
+        self.store.files.write_bytes(f"{stem}.yml", tile_yml(tile, data.attrs).encode())
+        picture = self._draw(data, f"{stem}.png") if self.store.has_pictures else None
+        arrays.write(tile.name, data)
+        return CutTile(data.attrs, picture, kept=False)
+
+    def _place_of(self, tile: Tile, suffix: str) -> ArrayStore:
+        shown, waiting = (self.store.tiles(self.stage, tile.collection, waiting=waits) for waits in (False, True))
+        return waiting if self.store.files.exists(f"{waiting.folder}/{tile.name}{suffix}") else shown
+
+    def _draw(self, data: xr.Dataset, name: str) -> Image.Image:
+        image = scene_picture(data, self.style)
+        self.store.files.write_bytes(name, png_bytes(image, style_fingerprint(self.style)))
+        return image

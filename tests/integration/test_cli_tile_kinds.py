@@ -1,0 +1,262 @@
+"""Tiles around trajectories and at equal steps, and scenes split without leakage, through the command line."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from datasets import (
+    DOMAIN,
+    FIRST,
+    N_SCANS,
+    names_in,
+    scene_ids,
+    small_archive_fixture,  # noqa: F401
+    small_meta,
+    write_meta,
+)
+from PIL import Image
+
+from convml_data.geometry.local import LocalDomain
+from convml_data_dagster.cli import main
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+
+
+def meta_of(archive: str, scans: int = 3, **sampling: Any) -> dict[str, Any]:
+    meta = small_meta(archive, scans=scans)
+    meta["sampling"] = {"resolution": 2000.0} | sampling
+    return meta
+
+
+def tiles(dataset: Path, *argv: str) -> int:
+    return main(["tiles", "--data-path", str(dataset), *argv])
+
+
+def opened(path: Path) -> xr.Dataset:
+    with xr.open_dataset(path, engine="h5netcdf", decode_coords="all") as data:
+        return data.load()
+
+
+# At equal steps
+
+
+def test_windows_are_slices_of_the_scene(small_archive: str, tmp_path: Path) -> None:
+    dataset = write_meta(tmp_path / "windows", meta_of(small_archive, sliding_window={"tile_N": 24, "step": 18}))
+    assert tiles(dataset) == 0
+    folder = dataset / "rect-slidingwindow/tile_N_24__step_18"
+    starts = list(range(0, 60 - 24 + 1, 18))
+    assert names_in(folder) == {
+        f"{scene_id}__{number:05d}.{suffix}"
+        for scene_id in scene_ids(3)
+        for number in range(len(starts) ** 2)
+        for suffix in ("nc", "png", "yml")
+    }
+    first = scene_ids(1)[0]
+    scene = opened(dataset / "rect" / f"{first}.nc")
+    picture = np.asarray(Image.open(dataset / "rect" / f"{first}.png"))
+    for number, (row, column) in enumerate((row, column) for row in starts for column in starts):
+        tile = opened(folder / f"{first}__{number:05d}.nc")
+        # Numbered from the north-west, as the picture is read.
+        j0 = 60 - row - 24
+        np.testing.assert_array_equal(
+            tile["rgb_truecolor"], scene["rgb_truecolor"][:, j0 : j0 + 24, column : column + 24]
+        )
+        np.testing.assert_array_equal(tile["x"], scene["x"][column : column + 24])
+        described = yaml.safe_load((folder / f"{first}__{number:05d}.yml").read_text())
+        assert {key: described[key] for key in ("tile_id", "i0", "imax", "j0", "jmax")} == {
+            "tile_id": number,
+            "i0": column,
+            "imax": column + 24,
+            "j0": j0,
+            "jmax": j0 + 24,
+        }
+        cut = np.asarray(Image.open(folder / f"{first}__{number:05d}.png"))
+        np.testing.assert_array_equal(cut, picture[row : row + 24, column : column + 24])
+        loc = described["loc"]
+        assert loc["x_c"] == pytest.approx(float(tile["x"].mean()))
+        lon, lat = LocalDomain(DOMAIN.central_latitude, DOMAIN.central_longitude, 1, 1).to_lonlat(
+            loc["x_c"], loc["y_c"]
+        )
+        assert (loc["central_longitude"], loc["central_latitude"]) == pytest.approx((float(lon), float(lat)))
+
+
+def test_another_step_never_meets_old_tiles_and_makes_no_scene_anew(small_archive: str, tmp_path: Path) -> None:
+    dataset = write_meta(tmp_path / "windows", meta_of(small_archive, 1, **{"rect-slidingwindow": {"tile_N": 30}}))
+    assert tiles(dataset, "--tiles-kind", "rect-slidingwindow") == 0
+    scene = (dataset / "rect" / f"{scene_ids(1)[0]}.nc").stat().st_mtime_ns
+    assert len(names_in(dataset / "rect-slidingwindow/tile_N_30__step_30")) == 3 * 4
+    write_meta(dataset, meta_of(small_archive, 1, sliding_window={"tile_N": 30, "step": 10}))
+    assert tiles(dataset, "--tiles-kind", "sliding-window") == 0
+    assert len(names_in(dataset / "rect-slidingwindow/tile_N_30__step_10")) == 3 * 16
+    assert (dataset / "rect" / f"{scene_ids(1)[0]}.nc").stat().st_mtime_ns == scene
+
+
+def test_windows_larger_than_the_domain(small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = write_meta(tmp_path / "windows", meta_of(small_archive, 1, sliding_window={"tile_N": 64}))
+    assert tiles(dataset) == 1
+    error = capsys.readouterr().err
+    assert "tiles of 64 x 64 cells do not fit into the domain's 60 x 60" in error
+    assert "Traceback" not in error
+
+
+# Around trajectories
+
+
+def written_trajectory(path: Path, n: int = 1, minutes: int = 30) -> None:
+    times = np.datetime64(FIRST) + np.arange(0, minutes + 1, 5) * np.timedelta64(1, "m")
+    east = np.linspace(0, 0.2, times.size)
+    lon = np.stack([-57.8 + east + 0.1 * number for number in range(n)])
+    lat = np.full_like(lon, 13.3) + 0.05 * np.arange(n)[:, np.newaxis]
+    dims = ("trajectory", "time")
+    data = xr.Dataset({"lat": (dims, lat), "lon": (dims, lon)}, {"time": times})
+    (data.isel(trajectory=0) if n == 1 else data).to_netcdf(path, engine="h5netcdf")
+
+
+def with_trajectories(archive: str, scans: int = 3, **more: Any) -> dict[str, Any]:
+    return meta_of(archive, scans, trajectories={"tile_N": 16}) | {"trajectories": {"filepath": "ship.nc"} | more}
+
+
+def test_a_tile_follows_the_ship(small_archive: str, tmp_path: Path) -> None:
+    dataset = write_meta(tmp_path / "ship", with_trajectories(small_archive))
+    written_trajectory(dataset / "ship.nc")
+    assert tiles(dataset) == 0
+    assert names_in(dataset / "trajectories") == {"tile_plan.json"} | {
+        f"{scene_id}.{suffix}" for scene_id in scene_ids(3) for suffix in ("nc", "png", "yml")
+    }
+    for number, scene_id in enumerate(scene_ids(3)):
+        described = yaml.safe_load((dataset / f"trajectories/{scene_id}.yml").read_text())
+        assert described["loc"]["central_longitude"] == pytest.approx(-57.8 + 0.2 * number / 3)
+        assert described["loc"]["central_latitude"] == pytest.approx(13.3)
+        # The scan starts some seconds after the point's time.
+        assert -60 < described["trajectory_offset_s"] <= 0
+        tile = opened(dataset / f"trajectories/{scene_id}.nc")
+        assert tile["rgb_truecolor"].shape == (3, 16, 16)
+        assert np.isfinite(tile["rgb_truecolor"]).all()
+
+
+def test_several_trajectories_and_scenes_without_any(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = with_trajectories(small_archive, scans=6, max_dt="PT5M")
+    dataset = write_meta(tmp_path / "ships", meta)
+    written_trajectory(dataset / "ship.nc", n=2, minutes=20)
+    assert tiles(dataset, "--tiles-kind", "trajectories") == 0
+    there = {name.removesuffix(".nc") for name in names_in(dataset / "trajectories") if name.endswith(".nc")}
+    assert there == {f"{scene_id}__{number:05d}" for scene_id in scene_ids(3) for number in range(2)}
+    error = capsys.readouterr().err
+    assert "no tile in goes16__202002021430: the nearest point of a trajectory is -" in error
+    plan = json.loads((dataset / "trajectories/tile_plan.json").read_text())
+    assert set(plan["scenes_without"]) == set(scene_ids(6)[3:])
+
+
+def test_trajectories_that_never_meet_a_scene(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = with_trajectories(small_archive)
+    meta["domain"]["central_latitude"] = 20.0
+    dataset = write_meta(tmp_path / "ship", meta)
+    written_trajectory(dataset / "ship.nc")
+    assert tiles(dataset) == 1
+    error = capsys.readouterr().err
+    assert "no scene has a tile around a trajectory: the trajectories are outside of the domain" in error
+
+
+def test_a_kind_that_is_not_asked_for(small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = write_meta(tmp_path / "windows", meta_of(small_archive, 1, sliding_window={"tile_N": 30}))
+    assert tiles(dataset, "--tiles-kind", "triplets") == 1
+    error = capsys.readouterr().err
+    assert "the dataset asks for no triplet tiles" in error
+    assert "`triplets: {N_triplets: {train: 10, study: 2}, tile_N: 256}`" in error
+
+
+# Splits
+
+
+def plan_of(dataset: Path) -> dict[str, Any]:
+    plan: dict[str, Any] = json.loads((dataset / "triplets/tile_plan.json").read_text())
+    return plan
+
+
+def triplets(**splitting: Any) -> dict[str, Any]:
+    return {"triplets": {"N_triplets": {"train": 4, "study": 2}, "tile_N": 12} | splitting}
+
+
+def starts_of(scene_ids: list[str]) -> list[datetime]:
+    return [datetime.strptime(scene_id.rpartition("__")[2], "%Y%m%d%H%M") for scene_id in scene_ids]
+
+
+def test_blocks_of_time_with_a_guard(small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    split = triplets(scene_collections_splitting="by_time_block", block="PT1H", guard="PT20M")
+    dataset = write_meta(tmp_path / "blocks", meta_of(small_archive, N_SCANS, **split))
+    assert tiles(dataset) == 0
+    plan = plan_of(dataset)
+    train, study = (starts_of(plan["scenes"][name]) for name in ("train", "study"))
+    assert min(abs(one - other) for one in train for other in study) >= timedelta(minutes=20)
+    assert len(train) + len(study) + len(plan["left_over"]) == N_SCANS
+    assert "are left over: in the guard of 20 min between study and train" in capsys.readouterr().out
+    report = json.loads((dataset / "report/leakage.json").read_text())
+    assert min(pair["seconds"]["min"] for pair in report["time"]) >= 20 * 60
+    assert "study" in (dataset / "report/leakage.md").read_text()
+
+
+def test_intervals_of_each_collection(small_archive: str, tmp_path: Path) -> None:
+    intervals = {
+        "train": [{"t_start": FIRST, "t_end": FIRST + timedelta(minutes=59)}],
+        "study": {"t_start": FIRST + timedelta(minutes=120), "N_days": 1},
+    }
+    split = triplets(scene_collections_splitting="by_intervals", intervals=intervals)
+    dataset = write_meta(tmp_path / "spans", meta_of(small_archive, N_SCANS, **split))
+    assert tiles(dataset) == 0
+    plan = plan_of(dataset)
+    assert plan["scenes"] == {"study": scene_ids(N_SCANS)[12:], "train": scene_ids(N_SCANS)[:6]}
+    assert sorted(plan["left_over"]) == scene_ids(N_SCANS)[6:12]
+
+
+def test_a_stable_split_keeps_the_scenes_of_each_collection(small_archive: str, tmp_path: Path) -> None:
+    split = triplets(scene_collections_splitting="stable_hash")
+    dataset = write_meta(tmp_path / "stable", meta_of(small_archive, 12, **split))
+    assert tiles(dataset) == 0
+    before = plan_of(dataset)["scenes"]
+    write_meta(dataset, meta_of(small_archive, N_SCANS, **split))
+    assert tiles(dataset) == 0
+    after = plan_of(dataset)["scenes"]
+    for collection, scenes in before.items():
+        assert set(scenes) <= set(after[collection])
+    assert sum(map(len, after.values())) == N_SCANS
+
+
+def test_scenes_minutes_apart_are_warned_of(small_archive: str, tmp_path: Path) -> None:
+    dataset = write_meta(tmp_path / "random", meta_of(small_archive, 8, **triplets()))
+    assert tiles(dataset) == 0
+    report = json.loads((dataset / "report/leakage.json").read_text())
+    assert any("10 min" in warning for warning in report["warnings"])
+
+
+def test_tiles_on_the_grid_of_the_scene_are_its_cells(small_archive: str, tmp_path: Path) -> None:
+    dataset = write_meta(tmp_path / "snapped", meta_of(small_archive, 4, snap_to_grid=True, **triplets()))
+    assert tiles(dataset) == 0
+    for tile in plan_of(dataset)["tiles"]:
+        cut = opened(dataset / "triplets" / tile["collection"] / f"{tile['triplet_id']:05d}_{tile['tile_type']}.nc")
+        scene = opened(dataset / "rect" / f"{tile['scene_id']}.nc")
+        rows, columns = (slice(tile[first], tile[first] + 12) for first in ("j0", "i0"))
+        np.testing.assert_array_equal(cut["rgb_truecolor"], scene["rgb_truecolor"][:, rows, columns])
+        assert cut.attrs["x_c"] == pytest.approx(float(scene["x"][columns].mean()))
+        assert cut.attrs["y_c"] == pytest.approx(float(scene["y"][rows].mean()))
+
+    def places() -> list[tuple[float, float]]:
+        return [(tile["x_c"], tile["y_c"]) for tile in plan_of(dataset)["tiles"]]
+
+    snapped = places()
+    write_meta(dataset, meta_of(small_archive, 4, **triplets()))
+    assert tiles(dataset) == 0
+    assert np.abs(np.subtract(places(), snapped)).max() <= 1000  # half a cell
