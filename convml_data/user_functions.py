@@ -214,6 +214,47 @@ def _broken(file: Path, name: str, wanted: str, returned: str) -> SceneError:
     )
 
 
+def call_mask_function(file: Path, name: str, field: xr.DataArray) -> npt.NDArray[np.floating]:
+    """What a function takes for cloud in a scene.
+
+    Parameters
+    ----------
+    file, name
+        Of the function.
+    field
+        (y, x) or (bands, y, x).
+
+    Returns
+    -------
+    ndarray
+        1 cloud, 0 none, NaN unknown, shape (ny, nx), rows as in the field.
+
+    Raises
+    ------
+    MetaError
+        As :func:`load_function`.
+    SceneError
+        The function failed or returned something else; the message says what, and what it was to return.
+    """
+    scene = field.squeeze(drop=True)
+    function = load_function(file, name, (ARGUMENT.format("scene"),))
+    ny, nx = field.shape[-2:]
+    wanted = (
+        f"a DataArray with dims (y, x), y {ny} and x {nx} long, true or 1 where there is cloud, false or 0 elsewhere"
+    )
+    returned = _called(function, file, name, {ARGUMENT.format("scene"): scene.copy(deep=True)})
+    if not isinstance(returned, xr.DataArray):
+        raise _broken(file, name, wanted, f"a {type(returned).__name__}")
+    if set(returned.dims) != {"y", "x"}:
+        raise _broken(file, name, wanted, f"dims {returned.dims}")
+    if (returned.sizes["y"], returned.sizes["x"]) != (ny, nx):
+        raise _broken(file, name, wanted, f"y {returned.sizes['y']} and x {returned.sizes['x']} long")
+    mask = np.asarray(_aligned(returned, scene, file, name, wanted).transpose("y", "x").values, np.float64)
+    if not np.isin(mask[np.isfinite(mask)], (0, 1)).all():
+        raise _broken(file, name, wanted, f"values from {np.nanmin(mask):g} to {np.nanmax(mask):g}")
+    return mask
+
+
 def _called(function: Callable[..., Any], file: Path, name: str, arguments: Mapping[str, xr.DataArray]) -> Any:
     try:
         return function(**arguments)

@@ -82,10 +82,18 @@ def _add_stage_commands(commands: Any) -> None:
     plots = commands.add_parser("plots", help="plot an auxiliary product below the scenes that it goes with")
     plots.set_defaults(command=_plots)
     plots.add_argument("--aux-name", metavar="NAME", required=True, help="of an auxiliary product of the meta.yaml")
+    statistics = commands.add_parser("statistics", help="mean, deviation and histogram of the tiles of a collection")
+    statistics.set_defaults(command=_statistics)
+    statistics.add_argument("--collection", metavar="NAME", default="train", help="whose tiles (default: train)")
+    statistics.add_argument("--aux-name", metavar="NAME", help="of an auxiliary product of the meta.yaml")
+    export = commands.add_parser("export", help="write an index of all tiles (GeoParquet) and a card of the dataset")
+    export.set_defaults(command=_export)
+    export.add_argument("--output", type=Path, metavar="FOLDER", help="where to (default: export beside meta.yaml)")
+    export.add_argument("--aux-name", metavar="NAME", help="of an auxiliary product of the meta.yaml")
     ui = commands.add_parser("ui", help="open Dagster's UI on the dataset")
     ui.add_argument("--port", type=_count, default=3000)
     ui.set_defaults(command=_ui)
-    for command in (scene_ids, *per_scene, plots, ui):
+    for command in (scene_ids, *per_scene, plots, statistics, export, ui):
         cli.add_data_path(command)
     for command in (scene_ids, *per_scene):
         command.add_argument("--aux-name", metavar="NAME", help="of an auxiliary product of the meta.yaml")
@@ -297,6 +305,35 @@ def _plots(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _statistics(arguments: argparse.Namespace) -> int:
+    from convml_data.pipeline.statistics import kept_statistics, make_statistics
+
+    session = _Session(arguments.data_path, arguments.aux_name)
+    store = session.product_store
+    if arguments.collection == "train":
+        session.materialize(_asset(session, "statistics"))
+    else:
+        make_statistics(store, arguments.collection)
+    found = kept_statistics(store, arguments.collection)
+    assert found is not None  # they were just made
+    print(f"{found.tiles} tiles of {arguments.collection}")
+    for name, mean, std in zip(found.bands, found.mean, found.std, strict=True):
+        print(f"  {name}: mean {mean:.6g}, standard deviation {std:.6g} {found.units[name] or ''}".rstrip())
+    print(f"statistics: {store.files.url(store.layout.statistics(arguments.collection))}")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from convml_data.pipeline.statistics import export
+
+    session = _Session(arguments.data_path, arguments.aux_name)
+    folder: Path = arguments.output or session.dataset.directory / "export" / (session.aux_name or "")
+    tiles = export(session.product_store, folder)
+    print(f"{tiles} tiles in {folder / 'index.parquet'}")
+    print(f"card: {folder / 'README.md'}")
+    return 0
+
+
 def _tile_stage(session: _Session, kind: str | None) -> TileStage:
     """The kind of tiles that the command names, or the first that ``meta.yaml`` asks for."""
     from convml_data.pipeline.tiles import tile_stages, wanted_tiles
@@ -318,12 +355,34 @@ def _make_plan(session: _Session, stage: TileStage) -> None:
             print(f"warning: no tile in {scene_id}: {reason}", file=sys.stderr)
     if stage == "triplet_tiles":
         if not tile_plan_is_current(session.store):
+            _regrid_to_know_what_tiles_show(session)
             session.materialize("tile_plan")
         plan = session.store.read_tile_plan()
         for warning in plan.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         for reason, count in Counter(plan.left_over.values()).items():
             print(f"{count} scenes are left over: {reason}")
+
+
+def _regrid_to_know_what_tiles_show(session: _Session) -> None:
+    """Regrid what a plan looks at, where ``sampling.accept`` makes it look."""
+    from convml_data.pipeline.acceptance import scenes_to_regrid_first
+    from convml_data.pipeline.discovery import ledger_is_current
+
+    store = session.store
+    accept = store.dataset.meta.sampling.accept
+    if accept is None:
+        return
+    scene_ids = store.read_ledger().scene_ids
+    if scenes_to_regrid_first(store, store.read_ledger()):
+        session.materialize("cropped", "regridded", scene_ids=scene_ids)
+    mask = accept.cloud_mask
+    if mask is None or mask not in store.dataset.meta.aux_products:
+        return
+    if not ledger_is_current(store.aux(mask)):
+        session.materialize(f"aux/{mask}/matches")
+    if scenes_to_regrid_first(store.aux(mask), store.aux(mask).read_ledger()):
+        session.materialize(f"aux/{mask}/cropped", f"aux/{mask}/regridded", scene_ids=scene_ids)
 
 
 def _crop_to_know_the_scenes(session: _Session, scene_ids: tuple[str, ...]) -> tuple[str, ...]:

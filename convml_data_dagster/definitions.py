@@ -20,6 +20,7 @@ from convml_data.meta.load import META_NAME
 from convml_data_dagster.assets.aux_plots import aux_plots_asset
 from convml_data_dagster.assets.chain import scene_chain
 from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, tile_plan_asset, trajectory_plan_asset
+from convml_data_dagster.assets.statistics import statistics_asset
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
 from convml_data_dagster.resources import Progress, WorkersResource
 
@@ -57,6 +58,8 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
     assets = [scene_ids_asset(dataset), scene_chain(dataset)]
     if dataset.meta.sampling.triplets is not None:
         assets.append(tile_plan_asset(dataset))
+        if "train" in dataset.meta.sampling.triplets.N_triplets:
+            assets += [statistics_asset(each) for each in (dataset, *map(dataset.aux, dataset.meta.aux_products))]
     if dataset.meta.sampling.trajectories is not None:
         assets.append(trajectory_plan_asset(dataset))
     for name in dataset.meta.aux_products:

@@ -314,6 +314,7 @@ class Dataset:
             return grid | {
                 "seed": meta.sampling.seed,
                 "snap_to_grid": meta.sampling.snap_to_grid,
+                "accept": self._accept_inputs,
                 "triplets": triplets and triplets.model_dump(mode="json"),
             }
         return grid | {"cropped": self.fingerprint("cropped"), "method": meta.sampling.method}
@@ -341,6 +342,20 @@ class Dataset:
         return {
             **meta.model_dump(mode="json", include={"source", "product", "sector", "input", "files", "level"}),
             "coordinates": meta.coordinates and meta.coordinates.model_dump(mode="json"),
+        }
+
+    @property
+    def _accept_inputs(self) -> dict[str, Any] | None:
+        accept = self.primary.meta.sampling.accept
+        if accept is None:
+            return None
+        mask = accept.cloud_mask
+        of_mask = (
+            self.primary.aux(mask).fingerprint("regridded") if mask in self.meta.aux_products else self.functions_hash
+        )
+        return accept.model_dump() | {
+            "regridded": self.primary.fingerprint("regridded"),
+            "mask": None if mask is None else of_mask,
         }
 
     @property
@@ -396,6 +411,9 @@ def load_dataset(directory: Path) -> Dataset:
     uses_functions = any(
         section.product == USER_FUNCTION or section.image_function not in ("default", None) for section in sections
     )
+    accept = meta.sampling.accept
+    if accept is not None and accept.cloud_mask is not None and accept.cloud_mask not in meta.aux_products:
+        uses_functions = True
     trajectories = meta.trajectories and directory / meta.trajectories.filepath
     return Dataset(
         name,

@@ -119,6 +119,14 @@ class Meta(DataSection):
     def _aux_names_are_free(self) -> Self:
         collections = self.sampling.triplets.N_triplets if self.sampling.triplets else {}
         taken = [name for name in self.aux_products if name in collections]
+        alike: dict[str, str] = {}
+        for name in self.aux_products:
+            other = alike.setdefault(name.casefold().replace("-", "_"), name)
+            if other != name:
+                raise ValueError(
+                    f"aux_products: {other} and {name} differ only in capitals or between - and _",
+                    "name them apart: on some systems their folders are one, and names of steps take no hyphens",
+                )
         if taken:
             raise ValueError(
                 f"aux_products: {taken[0]} is the name of a collection of triplets too, and both are folders",

@@ -146,6 +146,38 @@ def _sampling_schema(schema: dict[str, Any]) -> None:
 SAMPLING_SYNONYMS = {"rect-slidingwindow": "sliding_window"}
 
 
+class Accept(Section):
+    """What tiles must show; others are drawn in place of those that do not."""
+
+    min_valid_share: Annotated[float, Field(ge=0, le=1), BeforeValidator(values.number)] = Field(
+        default=0.0, description="Share of a tile's cells that have values, at least, 0 to 1.", examples=[1.0]
+    )
+    min_std: Annotated[float, Field(ge=0), BeforeValidator(values.number)] = Field(
+        default=0.0,
+        description="Standard deviation of the values in one band of a tile, in its units, at least.",
+        examples=[2.0],
+    )
+    max_cloud_fraction: Annotated[float | None, Field(ge=0, le=1), BeforeValidator(values.number), Given] = Field(
+        default=None, description="Share of a tile that is cloud, at most, 0 to 1.", examples=[0.8]
+    )
+    cloud_mask: Annotated[str | None, Field(strict=True, min_length=1), Given] = Field(
+        default=None,
+        description="What is cloud: an auxiliary product that is 1 there, or a function in user_functions.py.",
+        examples=["cloud_mask"],
+    )
+    max_draws: PositiveInteger = Field(
+        default=100, description="How often a triplet is drawn until its tiles are accepted.", examples=[100]
+    )
+
+    @model_validator(mode="after")
+    def _cloud_is_known(self) -> Self:
+        if (self.max_cloud_fraction is None) != (self.cloud_mask is None):
+            one, other = ("max_cloud_fraction", "cloud_mask")
+            missing = other if self.cloud_mask is None else one
+            raise ValueError(f"{missing}: is missing", f"give {one} and {other} together")
+        return self
+
+
 class Sampling(Section):
     """How the domain and its tiles are sampled."""
 
@@ -170,6 +202,11 @@ class Sampling(Section):
         default=None,
         description="Triplets of tiles to cut, if any.",
         examples=[{"N_triplets": {"train": 10, "study": 2}, "tile_N": 256}],
+    )
+    accept: Annotated[Accept | None, Given] = Field(
+        default=None,
+        description="Conditions on what the tiles of triplets show.",
+        examples=[{"min_valid_share": 1.0, "min_std": 2.0}],
     )
     trajectories: Annotated[TrajectoryTiles | None, Given] = Field(
         default=None, description="Tiles around the trajectories, if any.", examples=[{"tile_N": 256}]

@@ -18,6 +18,7 @@ from convml_data.geometry.local import LocalDomain
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import SlidingWindow, TrajectoryTiles, Triplets
+from convml_data.pipeline.acceptance import scene_contents
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
 from convml_data.tiles.plan import TilePlan, TileSpec, plan_triplets
@@ -70,9 +71,13 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
             where=store.files.url(store.layout.tile_plan),
             remedy="Run `convml-data crop`, or materialize `cropped` for all scenes first",
         )
+    accept = dataset.meta.sampling.accept
+    contents = scene_contents(store, ledger, triplets.tile_N)
     plan = plan_triplets(
         split=_split(triplets),
         snap_to_grid=dataset.meta.sampling.snap_to_grid,
+        accepts=None if contents is None else contents.accepts,
+        max_draws=1 if accept is None else accept.max_draws,
         domain=dataset.domain,
         resolution=dataset.meta.sampling.resolution,
         tile_n=triplets.tile_N,

@@ -102,6 +102,11 @@ def check_functions(dataset: Dataset) -> None:
         from convml_data.user_functions import ARGUMENT, load_function
 
         load_function(dataset.functions_file, meta.image_function, (ARGUMENT.format("scene"),))
+    accept = meta.sampling.accept
+    if accept is not None and accept.cloud_mask is not None and accept.cloud_mask not in meta.aux_products:
+        from convml_data.user_functions import ARGUMENT, load_function
+
+        load_function(dataset.functions_file, accept.cloud_mask, (ARGUMENT.format("scene"),))
     if isinstance(product, Composite):
         from convml_data.errors import MetaError
         from convml_data.meta.load import META_NAME

@@ -83,6 +83,9 @@ class ArrayStore:
         except _UNREADABLE as error:
             raise StoreError(f"this cannot be opened ({error})", where=self.url(key)) from error
         data.attrs = {name: _plain(value) for name, value in data.attrs.items()}
+        for variable in data.data_vars.values():
+            if "grid_mapping" in variable.encoding:  # where decoding puts it, and writing would lose it
+                variable.attrs["grid_mapping"] = variable.encoding.pop("grid_mapping")
         return data
 
     def attributes(self, key: str) -> dict[str, Any] | None:

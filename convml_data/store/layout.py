@@ -73,6 +73,10 @@ class Layout:
         }
         return known.get(tuple(stage), "/".join(stage))
 
+    def statistics(self, collection: str) -> str:
+        """Statistics of the tiles of a collection."""
+        return f"{self.of_product('report/statistics')}/{collection}.json"
+
     @property
     def leakage_report(self) -> str:
         """How far the collections of triplets lie apart."""

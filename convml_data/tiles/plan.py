@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from convml_data.draws import named_uniforms
 from convml_data.errors import PlanError, StoreError
 from convml_data.geometry.local import Domain
 from convml_data.geometry.windows import Window
-from convml_data.tiles.placement import CentreBox, PairPlacement, centre_box, fits_along
+from convml_data.tiles.placement import CentreBox, PairPlacement, Point, centre_box, fits_along
 from convml_data.tiles.scene_draws import draw_scene_pairs
 from convml_data.tiles.splits import RandomByRelativeSampleSize, Split, split_scenes
 from convml_data.tiles.tile import Tile
@@ -25,8 +25,11 @@ from convml_data.tiles.tile import Tile
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
+#: Whether the tile of a scene (its ID) that is centred on a point (x, y) is accepted.
+Accepts = Callable[[str, float, float], bool]
+
 #: Raised whenever a plan is written in a way that older ones are not.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 #: What a triplet is made of, in its order.
 TILE_TYPES = ("anchor", "neighbor", "distant")
@@ -121,6 +124,8 @@ class TilePlan:
         The scenes of each collection in time order, those that no triplet drew included.
     left_over
         Scenes of no collection, each with the reason.
+    accepted
+        By collection the share of draws whose tiles met the conditions; empty where there are none.
     warnings
         What a user should know about the plan, a sentence each.
     tiles
@@ -130,6 +135,7 @@ class TilePlan:
     fingerprint: str
     scenes: Mapping[str, tuple[str, ...]]
     left_over: Mapping[str, str]
+    accepted: Mapping[str, float]
     warnings: tuple[str, ...]
     tiles: tuple[TileSpec, ...]
 
@@ -152,6 +158,7 @@ class TilePlan:
             "warnings": list(self.warnings),
             "scenes": {collection: list(scene_ids) for collection, scene_ids in self.scenes.items()},
             "left_over": dict(self.left_over),
+            "accepted": dict(self.accepted),
         }
         lines = ",\n".join("  " + json.dumps(tile.to_dict()) for tile in self.tiles)
         return json.dumps(head, indent=1)[:-2] + ',\n "tiles": [\n' + lines + "\n ]\n}\n"
@@ -179,6 +186,7 @@ class TilePlan:
                 values["fingerprint"],
                 {collection: tuple(scene_ids) for collection, scene_ids in values["scenes"].items()},
                 dict(values["left_over"]),
+                dict(values["accepted"]),
                 tuple(values["warnings"]),
                 tuple(TileSpec.from_dict(tile) for tile in values["tiles"]),
             )
@@ -220,6 +228,8 @@ def plan_triplets(
     fingerprint: str,
     split: Split = RandomByRelativeSampleSize(),  # noqa: B008  # a value that nothing can change
     snap_to_grid: bool = False,
+    accepts: Accepts | None = None,
+    max_draws: int = 1,
 ) -> TilePlan:
     """Plan all triplets of a dataset.
 
@@ -249,11 +259,17 @@ def plan_triplets(
         How scenes are shared out to the collections.
     snap_to_grid
         Move each tile by up to half a cell, so that it is a slice of the scene on the domain's grid.
+    accepts
+        Whether a tile of a scene, centred on a point of the domain's plane in metres, is worth cutting;
+        None takes every tile.
+    max_draws
+        How often a triplet is drawn until its tiles are accepted.
 
     Raises
     ------
     PlanError
-        There are too few scenes, or no two tiles at the neighbor's distance fit into the domain.
+        There are too few scenes, no two tiles at the neighbor's distance fit into the domain, or too few
+        draws are accepted.
     """
     length = tile_n * resolution
     distance = neigh_dist_scaling * length
@@ -261,18 +277,16 @@ def plan_triplets(
     shared = split_scenes(split, scene_ids, n_triplets, seed)
     scenes = shared.scenes
     pairs = PairPlacement(box, distance)
-    triplets: list[tuple[str, int, tuple[str, str]]] = []
-    centres: list[tuple[float, float]] = []
-    for collection, of_collection in scenes.items():
-        triplet_ids = range(n_triplets[collection])
-        if len(of_collection) == 1:
-            drawn = [(of_collection[0], of_collection[0])] * len(triplet_ids)
-        else:
-            drawn = draw_scene_pairs(of_collection, collection, triplet_ids, seed)
-        for triplet_id, scene_pair in zip(triplet_ids, drawn, strict=True):
-            triplets.append((collection, triplet_id, scene_pair))
-            centres += pairs.points(*named_uniforms(seed, "pair", collection, triplet_id, count=4))
-            centres.append(box.point(*named_uniforms(seed, "distant", collection, triplet_id, count=2)))
+    drawn = {
+        collection: _drawn(collection, of_collection, n_triplets[collection], box, pairs, seed, accepts, max_draws)
+        for collection, of_collection in scenes.items()
+    }
+    triplets = [
+        (collection, triplet_id, draw.scenes)
+        for collection, of_collection in drawn.items()
+        for triplet_id, draw in enumerate(of_collection.triplets)
+    ]
+    centres = [centre for of_collection in drawn.values() for draw in of_collection.triplets for centre in draw.centres]
 
     x, y = np.array(centres).T
     i0 = j0 = None
@@ -302,7 +316,71 @@ def plan_triplets(
         for i, tile_type in enumerate(TILE_TYPES, start=len(TILE_TYPES) * first)
     ]
     warnings = _warnings_about_places(domain, length, box) + _warnings_about_scenes(scenes)
-    return TilePlan(fingerprint, scenes, shared.left_over, tuple(warnings), tuple(tiles))
+    accepted = (
+        {} if accepts is None else {name: found.accepted_share for name, found in drawn.items() if found.triplets}
+    )
+    return TilePlan(fingerprint, scenes, shared.left_over, accepted, tuple(warnings), tuple(tiles))
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The scenes of a triplet, of anchor and neighbor and of the distant tile, and the centres of its tiles."""
+
+    scenes: tuple[str, str]
+    centres: tuple[Point, Point, Point]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """The triplets of a collection, and the share of all draws that was accepted."""
+
+    triplets: list[_Draw]
+    accepted_share: float
+
+
+def _drawn(
+    collection: str,
+    scenes: Sequence[str],
+    count: int,
+    box: CentreBox,
+    pairs: PairPlacement,
+    seed: int,
+    accepts: Accepts | None,
+    max_draws: int,
+) -> _Drawn:
+    """Draw each triplet of a collection until its tiles are accepted, each draw by a name of its own.
+
+    Raises
+    ------
+    PlanError
+        A triplet is not accepted in ``max_draws`` draws.
+    """
+    found: dict[int, _Draw] = {}
+    draws = 0
+    for attempt in range(max_draws):
+        pending = [triplet_id for triplet_id in range(count) if triplet_id not in found]
+        if not pending:
+            break
+        draws += len(pending)
+        again = () if attempt == 0 else (attempt,)
+        of_scenes = (
+            [(scenes[0], scenes[0])] * len(pending)
+            if len(scenes) == 1
+            else draw_scene_pairs(scenes, collection, pending, seed, attempt)
+        )
+        for triplet_id, (near, far) in zip(pending, of_scenes, strict=True):
+            anchor, neighbor = pairs.points(*named_uniforms(seed, "pair", collection, triplet_id, *again, count=4))
+            distant = box.point(*named_uniforms(seed, "distant", collection, triplet_id, *again, count=2))
+            if accepts is None or (accepts(near, *anchor) and accepts(near, *neighbor) and accepts(far, *distant)):
+                found[triplet_id] = _Draw((near, far), (anchor, neighbor, distant))
+    if len(found) < count:
+        raise PlanError(
+            f"{count - len(found)} of the {count} triplets of {collection} were drawn {max_draws} times and not "
+            f"accepted once; {len(found) / max(1, draws):.2%} of all draws were accepted",
+            where="sampling.accept",
+            remedy="Loosen the conditions, raise max_draws, or take more scenes",
+        )
+    return _Drawn([found[triplet_id] for triplet_id in range(count)], len(found) / max(1, draws))
 
 
 def _axes(domain: Domain, resolution: float) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ _LARGEST = np.uint64(2**64 - 1)
 
 
 def draw_scene_pairs(
-    scene_ids: Sequence[str], collection: str, triplet_ids: Iterable[int], seed: int
+    scene_ids: Sequence[str], collection: str, triplet_ids: Iterable[int], seed: int, attempt: int = 0
 ) -> list[tuple[str, str]]:
     """For each triplet two different scenes, uniformly without replacement.
 
@@ -33,6 +33,8 @@ def draw_scene_pairs(
         The triplets that draw.
     seed
         Of the dataset.
+    attempt
+        How often they have drawn before.
 
     Returns
     -------
@@ -41,7 +43,8 @@ def draw_scene_pairs(
     scenes = np.array([named_hash64(seed, "scene of triplets", name) for name in scene_ids], np.uint64)
     pairs = []
     for triplet_id in triplet_ids:
-        triplet = np.uint64(named_hash64(seed, "scenes of triplet", collection, triplet_id))
+        again = () if attempt == 0 else (attempt,)
+        triplet = np.uint64(named_hash64(seed, "scenes of triplet", collection, triplet_id, *again))
         hashes = _mixed(scenes ^ triplet)
         lowest = int(hashes.argmin())
         hashes[lowest] = _LARGEST

@@ -24,7 +24,8 @@ from convml_data.sources.base import Interval
 EPOCH = datetime(1970, 1, 1)
 
 _COUNTS = "sampling.triplets.N_triplets"
-_SPLITTING = "sampling.triplets.scene_collections_splitting"
+_TRIPLETS = "sampling.triplets"
+_SPLITTING = f"{_TRIPLETS}.scene_collections_splitting"
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,13 @@ class ByTimeBlock:
         if self.block <= timedelta(0):
             raise PlanError(
                 f"time blocks of {in_words(self.block)} hold nothing",
-                where=f"{_SPLITTING}.block",
+                where=f"{_TRIPLETS}.block",
                 remedy="Give a length above 0, such as P1D",
             )
         if self.guard < timedelta(0):
             raise PlanError(
                 f"a guard of {in_words(self.guard)} is negative",
-                where=f"{_SPLITTING}.guard",
+                where=f"{_TRIPLETS}.guard",
                 remedy="Give 0 or a length above it, such as PT6H",
             )
 
@@ -197,7 +198,7 @@ def _by_intervals(
             raise PlanError(
                 f"there are intervals for the collection {collection!r}, and triplets only for "
                 f"{', '.join(sorted(n_triplets))}",
-                where=f"{_SPLITTING}.intervals",
+                where=f"{_TRIPLETS}.intervals",
                 remedy=f"Give {collection} a number in N_triplets (0 for scenes without triplets), or mend its name",
             )
     owned = [(interval, name) for name in sorted(split.intervals) for interval in split.intervals[name]]
@@ -206,7 +207,7 @@ def _by_intervals(
             raise PlanError(
                 f"the interval {_from_to(one)} of {of_one} overlaps with {_from_to(other)} of {of_other}; "
                 f"both ends belong to an interval",
-                where=f"{_SPLITTING}.intervals",
+                where=f"{_TRIPLETS}.intervals",
                 remedy="Let one end before the other begins, a minute or more",
             )
     owners = {

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from convml_data.meta.dataset import Dataset
+from convml_data_dagster.assets.chain import op_name
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import scene_partitions
@@ -29,7 +30,7 @@ def aux_plots_asset(dataset: Dataset) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(
-        name=f"{name}__{aux_name.replace('-', '_')}_plots",
+        name=op_name(dataset, "plots"),
         specs=[spec],
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys={io_manager_key(name)},

@@ -42,7 +42,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
     spec_of = {_stage_of(spec.key): spec for spec in specs}
 
     @dg.multi_asset(
-        name=f"{dataset.name}__{'scene' if dataset.aux_name is None else dataset.aux_name.replace('-', '_')}_chain",
+        name=f"{dataset.name}__scene_chain" if dataset.aux_name is None else op_name(dataset, "chain"),
         specs=specs,
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -92,6 +92,11 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         yield from ()
 
     return chain
+
+
+def op_name(dataset: Dataset, what: str) -> str:
+    """Name of a step of an auxiliary product, which no other product's step has: names of steps take no hyphens."""
+    return f"{dataset.name}__aux_{(dataset.aux_name or '').replace('_', '__').replace('-', '_d')}__{what}"
 
 
 def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:

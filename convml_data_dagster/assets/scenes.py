@@ -133,12 +133,23 @@ def _table(rows: Sequence["LedgerRow"]) -> str:
     return "\n".join(["| scene | reason |", "|---|---|", *lines])
 
 
+def _before_the_plan(dataset: Dataset) -> list[list[str]]:
+    """What a plan of triplets needs: regridded scenes only where it looks at what tiles show."""
+    accept = dataset.meta.sampling.accept
+    needed = [[dataset.name, "scene_ids"]]
+    if accept is not None:
+        needed.append([dataset.name, "regridded"])
+        if accept.cloud_mask in dataset.meta.aux_products:
+            needed.append([dataset.name, "aux", accept.cloud_mask, "regridded"])
+    return needed
+
+
 def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/tile_plan``: which scene gives which tile, where."""
 
     @dg.asset(
         key=[dataset.name, "tile_plan"],
-        deps=[[dataset.name, "scene_ids"]],
+        deps=_before_the_plan(dataset),
         group_name=f"{dataset.name}_tiles",
         kinds={"json"},
         required_resource_keys={io_manager_key(dataset.name)},
@@ -165,6 +176,7 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 "scenes_by_collection": dg.MetadataValue.json(
                     {collection: len(scenes) for collection, scenes in plan.scenes.items()}
                 ),
+                **({"accepted": dg.MetadataValue.json(dict(plan.accepted))} if plan.accepted else {}),
                 "left_over": dg.MetadataValue.json(dict(Counter(plan.left_over.values()))),
                 "leakage": dg.MetadataValue.md(report.to_markdown()),
                 "leakage_report": dg.MetadataValue.path(store.files.url(store.layout.leakage_report)),

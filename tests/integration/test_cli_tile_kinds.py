@@ -260,3 +260,97 @@ def test_tiles_on_the_grid_of_the_scene_are_its_cells(small_archive: str, tmp_pa
     write_meta(dataset, meta_of(small_archive, 4, **triplets()))
     assert tiles(dataset) == 0
     assert np.abs(np.subtract(places(), snapped)).max() <= 1000  # half a cell
+
+
+CLOUD = """\
+def cloud(da_scene):
+    return da_scene.isel(bands=0) > 15
+"""
+
+
+def test_tiles_are_chosen_by_what_they_show(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept = {"max_cloud_fraction": 0.3, "cloud_mask": "cloud", "min_valid_share": 1.0}
+    dataset = write_meta(tmp_path / "clear", meta_of(small_archive, 4, accept=accept, snap_to_grid=True, **triplets()))
+    (dataset / "user_functions.py").write_text(CLOUD)
+    assert main(["validate", "--data-path", str(dataset)]) == 0
+    assert tiles(dataset) == 0
+    plan = plan_of(dataset)
+    assert all(0 < share < 1 for share in plan["accepted"].values())
+    for path in (dataset / "triplets").glob("*/*.nc"):
+        tile = opened(path)
+        assert float((tile["rgb_truecolor"][0] > 15).mean()) <= 0.3
+        assert tile.attrs["valid_share"] == 1
+    # Another idea of cloud gives another plan.
+    (dataset / "user_functions.py").write_text(CLOUD.replace("> 15", "> 1000"))
+    assert tiles(dataset) == 0
+    assert set(plan_of(dataset)["accepted"].values()) == {1.0}
+    write_meta(dataset, meta_of(small_archive, 4, accept={"min_std": 1e6, "max_draws": 3}, **triplets()))
+    assert tiles(dataset) == 1
+    assert "were drawn 3 times and not accepted once" in capsys.readouterr().err
+
+
+def test_a_cloud_mask_that_is_none_is_refused(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accept = {"max_cloud_fraction": 0.3, "cloud_mask": "cloud"}
+    dataset = write_meta(tmp_path / "clear", meta_of(small_archive, 2, accept=accept, **triplets()))
+    (dataset / "user_functions.py").write_text("def cloud(da_scene):\n    return da_scene.isel(bands=0) / 2\n")
+    assert tiles(dataset) == 1
+    assert "true or 1 where there is cloud" in capsys.readouterr().err
+    (dataset / "user_functions.py").write_text("")
+    assert main(["validate", "--data-path", str(dataset)]) == 1
+    assert "there is no function cloud" in capsys.readouterr().err
+
+
+# What is made of tiles
+
+
+def test_statistics_of_the_collection_that_is_trained_on(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_meta(tmp_path / "stats", meta_of(small_archive, 4, **triplets()))
+    assert main(["statistics", "--data-path", str(dataset)]) == 1
+    assert "Run `convml-data" in capsys.readouterr().err
+    assert tiles(dataset) == 0
+    assert main(["statistics", "--data-path", str(dataset)]) == 0
+    bands = json.loads((dataset / "report/statistics/train.json").read_text())["bands"]
+    values = np.stack(
+        [
+            opened(path)["rgb_truecolor"].values.astype(float)
+            for path in sorted((dataset / "triplets/train").glob("*.nc"))
+        ]
+    )
+    assert [band["name"] for band in bands] == ["R", "G", "B"]
+    assert [band["count"] for band in bands] == [12 * 12 * 12] * 3
+    np.testing.assert_allclose([band["mean"] for band in bands], values.mean(axis=(0, 2, 3)), rtol=1e-9)
+    np.testing.assert_allclose([band["std"] for band in bands], values.std(axis=(0, 2, 3)), rtol=1e-9)
+    assert main(["statistics", "--collection", "study", "--data-path", str(dataset)]) == 0
+    assert "6 tiles of study" in capsys.readouterr().out
+    assert main(["statistics", "--collection", "../study", "--data-path", str(dataset)]) == 1
+    assert "Name one of study, train" in capsys.readouterr().err
+    # Tiles of other settings are not taken for those of the present ones.
+    changed = meta_of(small_archive, 4, **triplets())
+    changed["sampling"]["method"] = "nearest"
+    write_meta(dataset, changed)
+    assert main(["statistics", "--data-path", str(dataset)]) == 1
+    assert "made from other settings" in capsys.readouterr().err
+
+
+def test_an_index_and_a_card_go_with_the_tiles(small_archive: str, tmp_path: Path) -> None:
+    geopandas = pytest.importorskip("geopandas", reason="geopandas reads the index back")
+    meta = meta_of(small_archive, 4, sliding_window={"tile_N": 30}, **triplets())
+    dataset = write_meta(tmp_path / "passed_on", meta)
+    assert tiles(dataset) == 0
+    assert tiles(dataset, "--tiles-kind", "sliding-window") == 0
+    assert main(["statistics", "--data-path", str(dataset)]) == 0
+    assert main(["export", "--data-path", str(dataset)]) == 0
+    index = geopandas.read_parquet(dataset / "export/index.parquet")
+    assert len(index) == 3 * 6 + 4 * 4
+    assert all((dataset / path).exists() for path in index["path"])
+    card = (dataset / "export/README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["pretty_name"] == "passed_on" or "passed_on" in card
+    for word in ("goes16", "truecolor_rgb", "train", "study", "Statistics", "mean"):
+        assert word in card

@@ -13,7 +13,7 @@ from dagster_fixtures import write_dataset
 from convml_data_dagster.definitions import build_definitions, defs
 
 PER_SCENE = {"cropped", "regridded", "triplet_tiles"}
-ALL = PER_SCENE | {"scene_ids", "tile_plan"}
+ALL = PER_SCENE | {"scene_ids", "tile_plan", "statistics"}
 NO_TILES = {"resolution": 2000.0}
 
 
@@ -47,7 +47,17 @@ def test_the_graph_of_a_dataset(tmp_path: Path) -> None:
         "tropics/cropped": {"scene_ids"},
         "tropics/regridded": {"cropped"},
         "tropics/triplet_tiles": {"cropped", "tile_plan"},
+        "tropics/statistics": {"triplet_tiles"},
     }
+
+
+def test_names_of_auxiliary_products_never_collide(tmp_path: Path) -> None:
+    names = ("scene", "a-b", "a_db", "a__b")
+    aux = {name: {"source": "goes16", "type": "ACHA"} for name in names}
+    found = keys(build_definitions([dataset(tmp_path / "tropics", aux_products=aux)]))
+    for name in names:
+        for asset in ("matches", "cropped", "regridded", "tiles", "plots", "statistics"):
+            assert f"tropics/aux/{name}/{asset}" in found
 
 
 def test_per_scene_assets_share_one_partitions_definition_and_no_others_have_one(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_the_example_in_the_documentation(user: User) -> None:
     assert metadata[SCENE_IDS[1]]["path"] == user.store.scenes(["brightness"]).url(SCENE_IDS[1])
     assert user.store.scenes(["brightness"]).stored() == [SCENE_IDS[1]]
     # Where the field lies on earth is still known.
-    assert found.encoding["grid_mapping"] == "local_projection"
+    assert found.attrs["grid_mapping"] == "local_projection"
     assert found["local_projection"].attrs["grid_mapping_name"] == "lambert_azimuthal_equal_area"
 
 

@@ -30,7 +30,7 @@ from convml_data.meta.load import parse_meta, read_meta
 from convml_data.meta.model_files import CoordinateNames, TimeCoordinate
 from convml_data.meta.models import Meta
 from convml_data.meta.place import Trajectories
-from convml_data.meta.sampling import SlidingWindow, TrajectoryTiles
+from convml_data.meta.sampling import Accept, SlidingWindow, TrajectoryTiles
 from convml_data.meta.schema import json_schema
 from convml_data.sources.base import Interval
 
@@ -579,6 +579,11 @@ BAD: dict[str, Bad] = {
         "aux_products: {train: {source: goes16, type: ACHA}}\n",
         ["aux_products: train is the name of a collection"],
     ),
+    "auxiliary products of names that are alike": (
+        [],
+        "aux_products: {a-b: {source: goes16, type: ACHA}, A_b: {source: goes16, type: ACHA}}\n",
+        ["aux_products: a-b and A_b differ only in capitals or between - and _"],
+    ),
     "an unknown strategy": (
         [],
         "aux_products: {tops: {source: goes16, type: ACHA, scene_mapping_strategy: all_scenes}}\n",
@@ -805,6 +810,7 @@ UNSEEN_BY_SCHEMA = {
     "intervals of one collection",
     "tiles of no trajectories",
     "an auxiliary product named as a collection",
+    "auxiliary products of names that are alike",
     "input without a user function",
     "limits of a truecolor picture",
     "limits of more bands",
@@ -872,6 +878,7 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
         AuxProduct,
         TrajectoryTiles,
         SlidingWindow,
+        Accept,
     }
     assert {section.__name__ for section in sections} == {"Meta", *json_schema()["$defs"]} - {"TimeSpan"}
     for section in sections:

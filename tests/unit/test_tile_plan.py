@@ -300,7 +300,7 @@ def test_a_plan_survives_being_written():
         lambda text: text.replace('"scenes"', '"sceness"'),
         lambda text: text.replace('"x_c"', '"x"', 1),
         lambda text: text.replace('"tiles": [', '"tiles": [3,'),
-        lambda text: text.replace('"format_version": 2', '"format_version": 99'),
+        lambda text: text.replace('"format_version": 3', '"format_version": 99'),
     ],
 )
 def test_a_broken_plan_is_an_error_that_names_the_file(breaking):

@@ -1,0 +1,1 @@
+"""A dataset for others: an index of its samples and a card that describes it."""

@@ -1,0 +1,95 @@
+"""Statistics of a collection's tiles, and the index and card that go with a dataset that is passed on."""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+
+from convml_data.errors import StoreError
+from convml_data.export.card import write_card
+from convml_data.export.geoparquet import write_index
+from convml_data.pipeline.discovery import current_ledger
+from convml_data.pipeline.made_from import tile_fingerprint
+from convml_data.pipeline.tiles import current_tile_plan, tile_stages, tiles_of_scenes
+from convml_data.report.statistics import Statistics, statistics_of
+from convml_data.store.dataset import DatasetStore
+from convml_data.tiles.plan import TileSpec
+
+#: The collection that statistics are of unless another is named: what a network is trained on.
+TRAIN = "train"
+
+
+def make_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics:
+    """Read the tiles of a collection's complete triplets once, and keep their statistics.
+
+    Raises
+    ------
+    StoreError
+        There are no such tiles, or one cannot be read.
+    """
+    arrays = store.tiles("triplet_tiles", collection, waiting=False)
+    names = [tile.name for tile in _present_tiles(store, collection)]
+    if not names:
+        raise StoreError(
+            f"there are no tiles of the collection {collection} to make statistics of",
+            where=store.files.url(arrays.folder),
+            remedy="Run `convml-data tiles` first, or name another collection",
+        )
+    found = reduce(Statistics.merged, (_of_tile(store, collection, name) for name in names))
+    store.files.write_bytes(store.layout.statistics(collection), found.to_json().encode())
+    return found
+
+
+def _present_tiles(store: DatasetStore, collection: str) -> list[TileSpec]:
+    """The tiles of a collection that are planned and have data.
+
+    Raises
+    ------
+    PlanError, StoreError
+        There is no plan of the present settings, it has no such collection, or a tile is missing or of
+        other settings.
+    """
+    plan, rows = current_tile_plan(store), {row.scene_id: row for row in current_ledger(store).scenes}
+    if collection not in plan.scenes:
+        raise StoreError(
+            f"there is no collection {collection!r}",
+            where=store.files.url(store.layout.tile_plan),
+            remedy=f"Name one of {', '.join(plan.scenes)}",
+        )
+    wanted = [tile for tile in plan.tiles if tile.collection == collection and tile.scene_id in rows]
+    arrays = store.tiles("triplet_tiles", collection, waiting=False)
+    for tile in wanted:
+        made_from = tile_fingerprint(store.dataset, rows[tile.scene_id], "triplet_tiles", tile)
+        if (arrays.attributes(tile.name) or {}).get("fingerprint") != made_from:
+            raise StoreError(
+                "this tile is missing, or was made from other settings",
+                where=arrays.url(tile.name),
+                remedy="Run `convml-data tiles` first",
+            )
+    return wanted
+
+
+def _of_tile(store: DatasetStore, collection: str, name: str) -> Statistics:
+    arrays = store.tiles("triplet_tiles", collection, waiting=False)
+    with arrays.open(name) as tile:
+        return statistics_of(tile.load(), arrays.url(name))
+
+
+def kept_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics | None:
+    """The statistics on disk, None where there are none."""
+    name = store.layout.statistics(collection)
+    if not store.files.exists(name):
+        return None
+    return Statistics.from_json(store.files.read_bytes(name).decode(), store.files.url(name))
+
+
+def export(store: DatasetStore, folder: Path) -> int:
+    """Write the index of all tiles and the dataset's card into a folder; how many tiles there are."""
+    if tile_stages(store.dataset):
+        current_ledger(store)
+        for stage in tile_stages(store.dataset):
+            tiles_of_scenes(store, stage, ())  # or an error, where its plan is not of the present settings
+    statistics = kept_statistics(store)
+    tiles = write_index(store, folder / "index.parquet")
+    write_card(store, folder / "README.md", [] if statistics is None else [statistics])
+    return tiles

@@ -1,0 +1,51 @@
+"""Statistics of the tiles that a network is trained on."""
+
+from typing import Any
+
+import dagster as dg
+
+from convml_data.meta.dataset import Dataset
+from convml_data_dagster.assets.chain import asset_key
+from convml_data_dagster.failures import errors_as_failures
+from convml_data_dagster.io_managers import io_manager_key, store_of
+
+
+def statistics_asset(dataset: Dataset) -> dg.AssetsDefinition:
+    """``<dataset>/statistics``: of the collection train, or ``<dataset>/aux/<name>/statistics``."""
+    aux_name = dataset.aux_name
+
+    @dg.asset(
+        key=asset_key(dataset, "statistics"),
+        deps=[asset_key(dataset, "triplet_tiles" if aux_name is None else "tiles")],
+        group_name=f"{dataset.name}_tiles" if aux_name is None else f"{dataset.name}_aux_{aux_name.replace('-', '_')}",
+        kinds={"json"},
+        required_resource_keys={io_manager_key(dataset.name)},
+        description=(
+            "Mean, standard deviation, minimum, maximum and histogram of each band over the tiles of the collection "
+            "`train` alone, by which a network's input is scaled."
+        ),
+    )
+    def statistics(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from convml_data.pipeline.statistics import TRAIN, make_statistics
+
+        with errors_as_failures():
+            store = store_of(context, dataset.name)
+            if aux_name is not None:
+                store = store.aux(aux_name)
+            found = make_statistics(store)
+        rows = [
+            f"| {name} | {found.units[name] or ''} | {mean:.6g} | {std:.6g} |"
+            for name, mean, std in zip(found.bands, found.mean, found.std, strict=True)
+        ]
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(found.fingerprint),
+            metadata={
+                "path": dg.MetadataValue.path(store.files.url(store.layout.statistics(TRAIN))),
+                "tiles": found.tiles,
+                "bands": dg.MetadataValue.md(
+                    "\n".join(["| band | units | mean | standard deviation |", "|---|---|---|---|", *rows])
+                ),
+            },
+        )
+
+    return statistics
