@@ -188,7 +188,7 @@ def test_a_guard_that_leaves_a_collection_nothing_is_an_error():
 
 @pytest.mark.parametrize(("block", "guard", "key"), [(timedelta(0), HOUR, "block"), (DAY, -HOUR, "guard")])
 def test_lengths_that_make_no_sense_are_refused(block, guard, key):
-    with pytest.raises(PlanError, match=rf"scene_collections_splitting\.{key}: "):
+    with pytest.raises(PlanError, match=rf"sampling\.triplets\.{key}: "):
         ByTimeBlock(block, guard)
 
 
