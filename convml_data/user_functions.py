@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -98,6 +99,54 @@ def _imported_once(file: Path, content: str) -> ModuleType:
     return module
 
 
+@dataclass(frozen=True)
+class _Function:
+    """A function of the user's file, and in words what it is to return: ``shape`` is (y, x)."""
+
+    file: Path
+    name: str
+    shape: tuple[int, int]
+    wanted: str
+
+    def __call__(self, arguments: Mapping[str, xr.DataArray], *dims: set[str]) -> xr.DataArray:
+        """What it returned for copies of the arguments: of one of the sets of dims, rows and columns as given."""
+        function = load_function(self.file, self.name, tuple(arguments))
+        try:
+            returned = function(**{key: array.copy(deep=True) for key, array in arguments.items()})
+        except (Exception, SystemExit) as error:
+            raise SceneError(
+                f"{self.name} failed: {_words_of(error, self.file)}", where=str(self.file), remedy="Mend the function"
+            ) from error
+        if not isinstance(returned, xr.DataArray):
+            raise self.broken(f"a {type(returned).__name__}")
+        if set(returned.dims) not in dims:
+            raise self.broken(f"dims {returned.dims}")
+        sizes = returned.sizes
+        if (sizes["y"], sizes["x"]) != self.shape or sizes.get("rgb", 3) < 3:
+            rgb = f" and rgb {sizes['rgb']}" if "rgb" in sizes else ""
+            between = "," if rgb else " and"
+            raise self.broken(f"y {sizes['y']}{between} x {sizes['x']}{rgb} long")
+        return self._aligned(returned, next(iter(arguments.values())))
+
+    def _aligned(self, returned: xr.DataArray, given: xr.DataArray) -> xr.DataArray:
+        """What was returned, with rows and columns in the order of what was given."""
+        for axis in ("y", "x"):
+            if axis not in returned.coords or axis not in given.coords:
+                continue
+            if not returned[axis].to_index().sort_values().equals(given[axis].to_index().sort_values()):
+                raise self.broken(f"other values of the coordinate {axis}", f"{self.wanted}, {axis} as it was given")
+            returned = returned.sel({axis: given[axis].values})
+        return returned
+
+    def broken(self, returned: str, wanted: str | None = None) -> SceneError:
+        """The error that says what was returned and what was wanted."""
+        return SceneError(
+            f"{self.name} returned {returned}, and was to return {wanted or self.wanted}",
+            where=str(self.file),
+            remedy="Mend the function",
+        )
+
+
 def call_field_function(file: Path, name: str, fields: Mapping[str, xr.DataArray]) -> xr.DataArray:
     """What a function makes of fields on one grid.
 
@@ -121,31 +170,22 @@ def call_field_function(file: Path, name: str, fields: Mapping[str, xr.DataArray
     SceneError
         The function failed or returned something else; the message says what, and what it was to return.
     """
-    arguments = {ARGUMENT.format(field): array for field, array in fields.items()}
-    function = load_function(file, name, tuple(arguments))
     (ny, nx) = next(iter(fields.values())).shape
-    wanted = (
-        f"a DataArray with dims (y, x) or (bands, y, x), y {ny} and x {nx} long, and the attributes units and long_name"
+    function = _Function(
+        file,
+        name,
+        (ny, nx),
+        f"a DataArray with dims (y, x) or (bands, y, x), y {ny} and x {nx} long, "
+        "and the attributes units and long_name",
     )
-    returned = _called(function, file, name, {key: array.copy(deep=True) for key, array in arguments.items()})
+    arguments = {ARGUMENT.format(field): array for field, array in fields.items()}
+    returned = function(arguments, {"y", "x"}, {"bands", "y", "x"})
 
-    if not isinstance(returned, xr.DataArray):
-        raise _broken(file, name, wanted, f"a {type(returned).__name__}")
-    if set(returned.dims) not in ({"y", "x"}, {"bands", "y", "x"}):
-        raise _broken(file, name, wanted, f"dims {returned.dims}")
-    if (returned.sizes["y"], returned.sizes["x"]) != (ny, nx):
-        raise _broken(file, name, wanted, f"y {returned.sizes['y']} and x {returned.sizes['x']} long")
     if returned.dtype.kind not in "fiub":
-        raise _broken(file, name, wanted, f"values of type {returned.dtype}")
+        raise function.broken(f"values of type {returned.dtype}")
     missing = [key for key in ("units", "long_name") if not isinstance(returned.attrs.get(key), str)]
     if missing:
-        raise _broken(
-            file,
-            name,
-            wanted,
-            f"an array without {' and '.join(missing)} among its attributes",
-        )
-    returned = _aligned(returned, next(iter(fields.values())), file, name, wanted)
+        raise function.broken(f"an array without {' and '.join(missing)} among its attributes")
     ordered = returned.transpose(*(dim for dim in ("bands", "y", "x") if dim in returned.dims))
     return ordered.astype(np.float32).where(np.isfinite(ordered))
 
@@ -173,45 +213,19 @@ def call_image_function(file: Path, name: str, field: xr.DataArray) -> npt.NDArr
     SceneError
         The function failed or returned something else; the message says what, and what it was to return.
     """
-    scene = field.squeeze(drop=True)
-    function = load_function(file, name, (ARGUMENT.format("scene"),))
     ny, nx = field.shape[-2:]
-    wanted = (
-        f"a DataArray with dims (y, x, rgb) in any order, y {ny}, x {nx} and rgb 3 or more long, values from 0 to 1"
+    function = _Function(
+        file,
+        name,
+        (ny, nx),
+        f"a DataArray with dims (y, x, rgb) in any order, y {ny}, x {nx} and rgb 3 or more long, values from 0 to 1",
     )
-    returned = _called(function, file, name, {ARGUMENT.format("scene"): scene.copy(deep=True)})
-
-    if not isinstance(returned, xr.DataArray):
-        raise _broken(file, name, wanted, f"a {type(returned).__name__}")
-    if set(returned.dims) != {"y", "x", "rgb"}:
-        raise _broken(file, name, wanted, f"dims {returned.dims}")
-    sizes = returned.sizes
-    if (sizes["y"], sizes["x"]) != (ny, nx) or sizes["rgb"] < 3:
-        raise _broken(file, name, wanted, f"y {sizes['y']}, x {sizes['x']} and rgb {sizes['rgb']} long")
-    returned = _aligned(returned, scene, file, name, wanted)
+    returned = function({ARGUMENT.format("scene"): field.squeeze(drop=True)}, {"y", "x", "rgb"})
     rgb = np.asarray(returned.transpose("rgb", "y", "x").values[:3], np.float64)
     low, high = np.nanmin(rgb, initial=0.0), np.nanmax(rgb, initial=1.0)
     if low < 0 or high > 1:
-        raise _broken(file, name, wanted, f"values from {np.nanmin(rgb):g} to {np.nanmax(rgb):g}")
+        raise function.broken(f"values from {np.nanmin(rgb):g} to {np.nanmax(rgb):g}")
     return rgb
-
-
-def _aligned(returned: xr.DataArray, given: xr.DataArray, file: Path, name: str, wanted: str) -> xr.DataArray:
-    """What a function returned, with rows and columns in the order of what it was given."""
-    for axis in ("y", "x"):
-        if axis not in returned.coords or axis not in given.coords:
-            continue
-        if returned[axis].to_index().sort_values().equals(given[axis].to_index().sort_values()):
-            returned = returned.sel({axis: given[axis].values})
-        else:
-            raise _broken(file, name, f"{wanted}, {axis} as it was given", f"other values of the coordinate {axis}")
-    return returned
-
-
-def _broken(file: Path, name: str, wanted: str, returned: str) -> SceneError:
-    return SceneError(
-        f"{name} returned {returned}, and was to return {wanted}", where=str(file), remedy="Mend the function"
-    )
 
 
 def call_mask_function(file: Path, name: str, field: xr.DataArray) -> npt.NDArray[np.floating]:
@@ -236,32 +250,18 @@ def call_mask_function(file: Path, name: str, field: xr.DataArray) -> npt.NDArra
     SceneError
         The function failed or returned something else; the message says what, and what it was to return.
     """
-    scene = field.squeeze(drop=True)
-    function = load_function(file, name, (ARGUMENT.format("scene"),))
     ny, nx = field.shape[-2:]
-    wanted = (
-        f"a DataArray with dims (y, x), y {ny} and x {nx} long, true or 1 where there is cloud, false or 0 elsewhere"
+    function = _Function(
+        file,
+        name,
+        (ny, nx),
+        f"a DataArray with dims (y, x), y {ny} and x {nx} long, true or 1 where there is cloud, false or 0 elsewhere",
     )
-    returned = _called(function, file, name, {ARGUMENT.format("scene"): scene.copy(deep=True)})
-    if not isinstance(returned, xr.DataArray):
-        raise _broken(file, name, wanted, f"a {type(returned).__name__}")
-    if set(returned.dims) != {"y", "x"}:
-        raise _broken(file, name, wanted, f"dims {returned.dims}")
-    if (returned.sizes["y"], returned.sizes["x"]) != (ny, nx):
-        raise _broken(file, name, wanted, f"y {returned.sizes['y']} and x {returned.sizes['x']} long")
-    mask = np.asarray(_aligned(returned, scene, file, name, wanted).transpose("y", "x").values, np.float64)
+    returned = function({ARGUMENT.format("scene"): field.squeeze(drop=True)}, {"y", "x"})
+    mask = np.asarray(returned.transpose("y", "x").values, np.float64)
     if not np.isin(mask[np.isfinite(mask)], (0, 1)).all():
-        raise _broken(file, name, wanted, f"values from {np.nanmin(mask):g} to {np.nanmax(mask):g}")
+        raise function.broken(f"values from {np.nanmin(mask):g} to {np.nanmax(mask):g}")
     return mask
-
-
-def _called(function: Callable[..., Any], file: Path, name: str, arguments: Mapping[str, xr.DataArray]) -> Any:
-    try:
-        return function(**arguments)
-    except (Exception, SystemExit) as error:
-        raise SceneError(
-            f"{name} failed: {_words_of(error, file)}", where=str(file), remedy="Mend the function"
-        ) from error
 
 
 def _words_of(error: BaseException, file: Path) -> str:
