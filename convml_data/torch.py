@@ -6,7 +6,6 @@ open files in the process that reads them only, so that ``torch.utils.data.DataL
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections import defaultdict
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -25,6 +23,7 @@ from convml_data.geometry.windows import Window
 from convml_data.report.statistics import Statistics, bands_of, read_statistics
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.files import Files
+from convml_data.store.shown_tiles import tiles_there
 from convml_data.tiles.plan import TILE_TYPES
 from convml_data.tiles.sliding_window import windows_over
 
@@ -143,22 +142,16 @@ class _Tiles:
         missing: float | None,
         transform: Transform | None,
     ) -> None:
-        self.arrays = ArrayStore(Files(os.fspath(root)), folder, "netcdf")
+        self.arrays = tiles_there(Files(os.fspath(root)), folder)
         with self.arrays.open(names[0]) as first:
             self.layout = _Layout.of(first, self.arrays.url(names[0]))
         self.preparation = _Preparation.of(self.layout.bands, normalise, missing, transform)
 
     def read(self, name: str) -> torch.Tensor:
-        """A tile. Not through xarray, which takes ten times as long to open a file of this size."""
+        """A tile."""
         layout, arrays = self.layout, self.arrays
         where, shape = arrays.url(name), (len(layout.bands), *layout.shape)
-        try:
-            stored = arrays.name(name)
-            source = arrays.files.path(stored) if arrays.files.is_local else io.BytesIO(arrays.files.read_bytes(stored))
-            with h5py.File(source, "r") as file:
-                values = file[layout.name][...]
-        except _UNREADABLE as error:
-            raise StoreError(f"this tile cannot be read ({error})", where=where) from error
+        values = arrays.values(name, layout.name)
         if values.shape not in (shape, shape[1:]):
             raise StoreError(f"this tile has the shape {values.shape}, and others {shape}", where=where)
         values = values.reshape(shape)
@@ -166,7 +159,7 @@ class _Tiles:
 
 
 def _stored(root: str | os.PathLike[str], folder: str) -> list[str]:
-    arrays = ArrayStore(Files(os.fspath(root)), folder, "netcdf")
+    arrays = tiles_there(Files(os.fspath(root)), folder)
     names = arrays.stored()
     if not names:
         raise StoreError("there are no tiles here", where=arrays.files.url(folder), remedy="Run `convml-data tiles`")

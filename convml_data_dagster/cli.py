@@ -403,7 +403,7 @@ def _asset(session: _Session, stage: str) -> str:
 
 
 def _place(store: DatasetStore, stage: Any) -> str:
-    place = store.scenes([stage]).place if stage in ("cropped", "regridded") else store.tile_folder(stage)
+    place = store.scenes([stage]).place if stage in ("cropped", "regridded") else store.tiles_place(stage)
     return store.files.url(place)
 
 

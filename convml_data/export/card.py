@@ -80,6 +80,8 @@ class CardFacts:
         How scenes were shared out to collections, None where there are no triplets.
     statistics
         Of collections, as far as they were made.
+    packed
+        Whether tiles are in a Zarr store for each collection.
     meta
         The text of ``meta.yaml``.
     """
@@ -98,6 +100,7 @@ class CardFacts:
     tiles: Mapping[tuple[str, str], int]
     splitting: Splitting | None
     statistics: tuple[Statistics, ...]
+    packed: bool
     meta: str
 
 
@@ -138,6 +141,7 @@ def card_facts(store: DatasetStore, statistics: Sequence[Statistics] = ()) -> Ca
         tiles=_tiles_there(store),
         splitting=None if triplets is None else triplets.scene_collections_splitting,
         statistics=tuple(statistics),
+        packed=store.packs,
         meta=text,
     )
 
@@ -146,10 +150,10 @@ def _tiles_there(store: DatasetStore) -> dict[tuple[str, str], int]:
     there: dict[str, Collection[str]] = {}
     counts: Counter[tuple[str, str]] = Counter()
     for stage, tile in planned_tiles(store):
-        arrays = store.tiles(stage, tile.collection, waiting=False)
-        if arrays.folder not in there:
-            there[arrays.folder] = frozenset(arrays.stored())
-        counts[KINDS[stage], tile.collection] += tile.name in there[arrays.folder]
+        shown = store.shown_tiles(stage, tile.collection)
+        if shown.place not in there:
+            there[shown.place] = frozenset(shown.stored())
+        counts[KINDS[stage], tile.collection] += tile.name in there[shown.place]
     return dict(counts)
 
 
@@ -278,13 +282,23 @@ scene = xr.open_dataset("rect/<scene ID>.nc", engine="h5netcdf")
 ```
 
 or, where `meta.yaml` asks for Zarr, in `rect.zarr/`."""
-    return f"""Tiles are netCDF-4 files, `(…, y, x)` with y ascending to the north, and pictures with north at the top:
+    tiles = f"""Tiles are netCDF-4 files, `(…, y, x)` with y ascending to the north, and pictures with north at the top:
 
 ```python
 import xarray as xr
 
 tile = xr.open_dataset("triplets/{collection}/00000_anchor.nc", engine="h5netcdf")
-```
+```"""
+    if facts.packed:
+        tiles = f"""Tiles are in a Zarr store for each collection, `(…, y, x)` with y ascending to the north:
+
+```python
+from convml_data.store.files import Files
+from convml_data.store.packed_tiles import PackedTiles
+
+tile = PackedTiles(Files("."), "triplets/{collection}").open("00000_anchor")  # an xarray.Dataset
+```"""
+    return f"""{tiles}
 
 As tensors `(bands, y, x)` with north at the top, with `pip install 'convml-data[torch]'`:
 

@@ -17,6 +17,7 @@ from convml_data.export.polygons import FloatArray, polygons, well_known_binary
 from convml_data.export.whole_files import writing
 from convml_data.geometry.local import Domain
 from convml_data.store.dataset import DatasetStore
+from convml_data.store.shown_tiles import ShownTiles
 from convml_data.tiles.sliding_window import tiles_over
 from convml_data.tiles.tile import Tile, TileStage
 
@@ -41,7 +42,7 @@ class Sample:
     Parameters
     ----------
     id
-        Unique in the dataset: the path without its ending.
+        Unique in the dataset: folder and name.
     kind
         ``triplet``, ``trajectory`` or ``sliding_window``.
     collection, triplet_id, tile_type
@@ -59,7 +60,7 @@ class Sample:
     valid_share
         Of its cells, that have a value.
     path
-        Of its data, relative to the dataset's root.
+        Of its data, relative to the dataset's root; of a packed tile the store, and after ``#`` its name.
     fingerprint
         Of what it follows from.
     """
@@ -119,14 +120,14 @@ def samples(store: DatasetStore) -> Iterator[Sample]:
     StoreError
         The description of a tile is damaged or not that of the planned tile.
     """
-    there: dict[str, frozenset[str]] = {}
+    there: dict[str, tuple[ShownTiles, frozenset[str]]] = {}
     for stage, tile in planned_tiles(store):
-        folder = store.tiles(stage, tile.collection, waiting=False).folder
-        if folder not in there:
-            there[folder] = frozenset(store.files.names(f"{folder}/*.yml"))
-        description = f"{folder}/{tile.name}.yml"
-        if description in there[folder]:
-            yield _sample(store, stage, tile, description)
+        shown = store.shown_tiles(stage, tile.collection)
+        if shown.place not in there:
+            there[shown.place] = shown, frozenset(shown.stored())
+        shown, names = there[shown.place]
+        if tile.name in names:
+            yield _sample(store, stage, tile, shown)
 
 
 def planned_tiles(store: DatasetStore) -> Iterator[tuple[TileStage, Tile]]:
@@ -144,28 +145,27 @@ def planned_tiles(store: DatasetStore) -> Iterator[tuple[TileStage, Tile]]:
                 yield "sliding_window_tiles", window_tile
 
 
-def _sample(store: DatasetStore, stage: TileStage, tile: Tile, description: str) -> Sample:
-    stem = description.removesuffix(".yml")
+def _sample(store: DatasetStore, stage: TileStage, tile: Tile, shown: ShownTiles) -> Sample:
     try:
-        says = yaml.load(store.files.read_bytes(description), _YAML)
+        says = yaml.load(shown.yml(tile.name), _YAML)
         time = datetime.fromisoformat(says["scene_time"])
         described = {"loc": says["loc"], "scene_id": says["scene_id"]} | {name: says[name] for name in tile.facts()}
         valid_share, fingerprint = float(says["valid_share"]), str(says["fingerprint"])
     except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"this does not describe a tile ({error!r})",
-            where=store.files.url(description),
+            where=shown.url(tile.name),
             remedy="Delete it and run `convml-data tiles`",
         ) from error
     if described != {"loc": tile.location, "scene_id": tile.scene_id, **tile.facts()}:
         raise StoreError(
             "this tile is another one than the plan's of that name",
-            where=store.files.url(description),
+            where=shown.url(tile.name),
             remedy="Run `convml-data tiles` to cut the tiles of the present plan",
         )
     facts = tile.facts()
     return Sample(
-        id=stem,
+        id=f"{shown.folder}/{tile.name}",
         kind=KINDS[stage],
         collection=tile.collection or None,
         triplet_id=facts.get("triplet_id"),
@@ -180,7 +180,7 @@ def _sample(store: DatasetStore, stage: TileStage, tile: Tile, description: str)
         length=tile.length,
         resolution=tile.resolution,
         valid_share=valid_share,
-        path=f"{stem}.nc",
+        path=shown.name(tile.name),
         fingerprint=fingerprint,
     )
 

@@ -198,6 +198,11 @@ class Sampling(Section):
         description="Move the tiles of triplets by up to half a cell, so that they are slices of the regridded scenes.",
         examples=[True],
     )
+    format: Literal["files", "zarr"] = Field(
+        default="files",
+        description="Of tiles: files for each, or one sharded Zarr store for each collection.",
+        examples=["files"],
+    )
     triplets: Annotated[Triplets | None, Given] = Field(
         default=None,
         description="Triplets of tiles to cut, if any.",

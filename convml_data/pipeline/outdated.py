@@ -9,7 +9,7 @@ their folder as a whole, and they are what is costly to make again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from convml_data.fingerprints import fingerprint
@@ -20,6 +20,7 @@ from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.layout import TILE_SUFFIXES
+from convml_data.store.packed_tiles import PackedTile
 from convml_data.tiles.plan import TILE_TYPES, TileSpec
 from convml_data.tiles.tile import Tile, TileStage
 
@@ -59,11 +60,16 @@ def remove_outdated_tiles(store: DatasetStore, stage: TileStage, ledger: Ledger,
         for tile in tiles
         if tile.scene_id in rows
     }
-    state = sorted([*key, made_from] for key, made_from in wanted.items())
+    state = [store.dataset.meta.sampling.format, *sorted([*key, made_from] for key, made_from in wanted.items())]
     folder = store.tile_folder(stage)
     if _is_marked(store, folder, state):
         return 0
-    removed = 0
+    removed = sum(
+        _remove_packed(store, stage, collection, {} if not store.packs else wanted)
+        for collection in _packed_collections(store, stage)
+    )
+    if store.packs:
+        wanted = {}  # as files
     shown = set()
     for waiting, collection, name in _tiles_on_disk(store, stage):
         arrays = store.tiles(stage, collection, waiting=waiting)
@@ -79,6 +85,35 @@ def remove_outdated_tiles(store: DatasetStore, stage: TileStage, ledger: Ledger,
                 for tile in there:
                     _hide_tile(store, tile)
     _mark(store, folder, state)
+    return removed
+
+
+def _packed_collections(store: DatasetStore, stage: TileStage) -> list[str]:
+    """Collections of which there is a store; an empty name where tiles of the kind are in no collection."""
+    if stage != "triplet_tiles":
+        return [""] if store.packed(stage, "").is_there else []
+    stores = store.files.names(f"{store.tile_folder(stage)}/*.zarr")
+    return [name.rpartition("/")[2].removesuffix(".zarr") for name in stores]
+
+
+def _remove_packed(
+    store: DatasetStore, stage: TileStage, collection: str, wanted: Mapping[tuple[str, str], str]
+) -> int:
+    """Take those tiles that are not wanted out of a store; how many."""
+    packed, removed = store.packed(stage, collection), 0
+    for scene_id in packed.scenes():
+        there = packed.made_from(scene_id)
+        staying = {
+            name: made_from
+            for name, made_from in there.items()
+            if wanted.get((collection, name)) == made_from and packed.whole(name) is not None
+        }
+        removed += len(there) - len(staying)
+        if not staying:
+            packed.remove_scene(scene_id)
+        elif len(staying) < len(there):
+            tiles = (PackedTile(packed.open(name), packed.yml(name)) for name in staying)
+            packed.write(scene_id, staying, tiles, whole_triplets=store.shows_whole_triplets(stage))
     return removed
 
 

@@ -61,7 +61,7 @@ def run_scenes(
     tiles = {stage: tiles_of_scenes(store, stage, rows) for stage in TILE_STAGES if stage in stages}
     for stage, by_scene in tiles.items():
         remove_outdated_tiles(store, stage, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
-    triplets = triplets_by_scene(current_tile_plan(store)) if "triplet_tiles" in stages else {}
+    waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
 
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
     for scene_id in scene_ids:
@@ -85,7 +85,7 @@ def run_scenes(
             if outcome.failed_stage == "cropped" and outcome.error is not None:
                 problems[outcome.scene_id] = outcome.error
             if any(record.stage == "triplet_tiles" for record in outcome.records):
-                show_complete_triplets(store, triplets.get(outcome.scene_id, ()))
+                show_complete_triplets(store, waiting.get(outcome.scene_id, ()))
             yield outcome
     finally:
         note_what_was_read(store, coverages, problems)

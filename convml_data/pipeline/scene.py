@@ -22,7 +22,8 @@ from convml_data.images.picture import png_bytes, scene_picture, thumbnail
 from convml_data.images.style import Style, style_fingerprint
 from convml_data.meta.dataset import Dataset
 from convml_data.pipeline.made_from import SceneStage, scene_fingerprint, tile_fingerprint, whole_picture
-from convml_data.pipeline.tile_files import CutTile, TileFiles
+from convml_data.pipeline.tile_files import TileFiles
+from convml_data.pipeline.tile_packs import TilePacks
 from convml_data.regrid.scene import cut_window, regrid_scene
 from convml_data.scenes.ledger import Coverage, LedgerRow, too_little
 from convml_data.sources import source_of
@@ -276,8 +277,11 @@ class _SceneWork:
 
     def cut_tiles(self, stage: TileStage) -> Record:
         started = time.perf_counter()
-        tiles = self.task.tiles.get(stage, ())
-        made = [self._cut_tile(stage, tile) for tile in tiles]
+        tiles = {
+            tile: tile_fingerprint(self.dataset, self.task.row, stage, tile) for tile in self.task.tiles.get(stage, ())
+        }
+        kind = TilePacks if self.store.packs else TileFiles
+        made = kind(self.store, stage, self.task.style).cut(tiles, lambda tile: self._make_tile(tile, tiles[tile]))
         kept = bool(made) and all(tile.kept for tile in made)
         metadata: dict[str, Scalar] = {
             "scene_time": self.task.row.scan.start.isoformat(),
@@ -295,24 +299,19 @@ class _SceneWork:
             metadata["seconds"] = time.perf_counter() - started
         return Record(
             stage,
-            self.store.files.url(self.store.tile_folder(stage)),
-            fingerprint([tile_fingerprint(self.dataset, self.task.row, stage, tile) for tile in tiles]),
+            self.store.files.url(self.store.tiles_place(stage)),
+            fingerprint(list(tiles.values())),
             kept,
             metadata,
             thumbnail(made[0].picture, PREVIEW_SIDE) if made and made[0].picture is not None else None,
         )
 
-    def _cut_tile(self, stage: TileStage, tile: Tile) -> CutTile:
-        made_from = tile_fingerprint(self.dataset, self.task.row, stage, tile)
-        files = TileFiles(self.store, stage, self.task.style)
-        return files.kept(tile, made_from) or files.keep(
-            tile,
-            self._data_of(tile).assign_attrs(
-                dataset=self.dataset.name,
-                source=self.dataset.meta.source,
-                **tile_attributes(tile, made_from),
-                **self._match(),
-            ),
+    def _make_tile(self, tile: Tile, made_from: str) -> xr.Dataset:
+        return self._data_of(tile).assign_attrs(
+            dataset=self.dataset.name,
+            source=self.dataset.meta.source,
+            **tile_attributes(tile, made_from),
+            **self._match(),
         )
 
     def _data_of(self, tile: Tile) -> xr.Dataset:

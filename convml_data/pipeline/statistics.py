@@ -13,6 +13,7 @@ from convml_data.pipeline.made_from import tile_fingerprint
 from convml_data.pipeline.tiles import current_tile_plan, tile_stages, tiles_of_scenes
 from convml_data.report.statistics import Statistics, statistics_of
 from convml_data.store.dataset import DatasetStore
+from convml_data.store.shown_tiles import ShownTiles
 from convml_data.tiles.plan import TileSpec
 
 #: The collection that statistics are of unless another is named: what a network is trained on.
@@ -27,15 +28,15 @@ def make_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics:
     StoreError
         There are no such tiles, or one cannot be read.
     """
-    arrays = store.tiles("triplet_tiles", collection, waiting=False)
+    arrays = store.shown_tiles("triplet_tiles", collection)
     names = [tile.name for tile in _present_tiles(store, collection)]
     if not names:
         raise StoreError(
             f"there are no tiles of the collection {collection} to make statistics of",
-            where=store.files.url(arrays.folder),
+            where=store.files.url(arrays.place),
             remedy="Run `convml-data tiles` first, or name another collection",
         )
-    found = reduce(Statistics.merged, (_of_tile(store, collection, name) for name in names))
+    found = reduce(Statistics.merged, (_of_tile(arrays, name) for name in names))
     store.files.write_bytes(store.layout.statistics(collection), found.to_json().encode())
     return found
 
@@ -57,7 +58,7 @@ def _present_tiles(store: DatasetStore, collection: str) -> list[TileSpec]:
             remedy=f"Name one of {', '.join(plan.scenes)}",
         )
     wanted = [tile for tile in plan.tiles if tile.collection == collection and tile.scene_id in rows]
-    arrays = store.tiles("triplet_tiles", collection, waiting=False)
+    arrays = store.shown_tiles("triplet_tiles", collection)
     for tile in wanted:
         made_from = tile_fingerprint(store.dataset, rows[tile.scene_id], "triplet_tiles", tile)
         if (arrays.attributes(tile.name) or {}).get("fingerprint") != made_from:
@@ -69,8 +70,7 @@ def _present_tiles(store: DatasetStore, collection: str) -> list[TileSpec]:
     return wanted
 
 
-def _of_tile(store: DatasetStore, collection: str, name: str) -> Statistics:
-    arrays = store.tiles("triplet_tiles", collection, waiting=False)
+def _of_tile(arrays: ShownTiles, name: str) -> Statistics:
     with arrays.open(name) as tile:
         return statistics_of(tile.load(), arrays.url(name))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,11 @@ class TileFiles:
     stage: TileStage
     style: Style
 
-    def kept(self, tile: Tile, expected: str) -> CutTile | None:
+    def cut(self, tiles: Mapping[Tile, str], make: Callable[[Tile], xr.Dataset]) -> list[CutTile]:
+        """Keep the tiles of a scene: those on disk with these fingerprints, and what ``make`` gives of the others."""
+        return [self._kept(tile, made_from) or self._write(tile, make(tile)) for tile, made_from in tiles.items()]
+
+    def _kept(self, tile: Tile, expected: str) -> CutTile | None:
         """A tile on disk, None unless its data and description are whole and of the expected fingerprint.
 
         Its picture is drawn again where it is missing, damaged or of another style. A run that was
@@ -66,7 +70,7 @@ class TileFiles:
                 return None
         return CutTile(attributes, image, kept=True)
 
-    def keep(self, tile: Tile, data: xr.Dataset) -> CutTile:
+    def _write(self, tile: Tile, data: xr.Dataset) -> CutTile:
         """Write a tile's files, where they wait for others if they have to."""
         arrays = self.store.tiles(self.stage, tile.collection, waiting=True)
         stem = f"{arrays.folder}/{tile.name}"

@@ -24,7 +24,7 @@ from convml_data.store.files import Files
 Format = Literal["netcdf", "zarr"]
 
 #: What the libraries raise for files that are absent, cut off or overwritten.
-_UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, zarr.errors.BaseZarrError, StoreError)
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError, zarr.errors.BaseZarrError, StoreError)
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class ArrayStore:
                 data = xr.open_dataset(self._hdf5_source(key), engine="h5netcdf", decode_coords="all")
             else:
                 data = xr.open_dataset(self._zarr_store(key), engine="zarr", consolidated=False, decode_coords="all")
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise StoreError(f"this cannot be opened ({error})", where=self.url(key)) from error
-        data.attrs = {name: _plain(value) for name, value in data.attrs.items()}
+        data.attrs = {name: plain(value) for name, value in data.attrs.items()}
         for variable in data.data_vars.values():
             if "grid_mapping" in variable.encoding:  # where decoding puts it, and writing would lose it
                 variable.attrs["grid_mapping"] = variable.encoding.pop("grid_mapping")
@@ -97,8 +97,8 @@ class ArrayStore:
                 whole = all(array.nchunks_initialized == array.nchunks for _, array in group.arrays())
                 return dict(group.attrs) if whole else None
             with h5py.File(self._hdf5_source(key), "r") as file:
-                return {k: _plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
-        except _UNREADABLE:
+                return {k: plain(v) for k, v in file.attrs.items() if not k.startswith("_NC")}
+        except UNREADABLE:
             return None
 
     def stored(self) -> list[str]:
@@ -156,7 +156,7 @@ def write_zarr(path: Path, data: xr.Dataset) -> None:
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """HDF5 attributes as the plain Python values that were written."""
     if isinstance(value, bytes):
         return value.decode()

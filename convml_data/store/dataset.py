@@ -15,6 +15,8 @@ from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.files import Files
 from convml_data.store.layout import TILE_SUFFIXES, Layout
+from convml_data.store.packed_tiles import PackedTiles
+from convml_data.store.shown_tiles import ShownTiles, TileFolder
 from convml_data.tiles.plan import TilePlan
 from convml_data.tiles.tile import TileStage
 from convml_data.tiles.trajectory_tiles import TrajectoryPlan
@@ -134,6 +136,30 @@ class DatasetStore:
         window = self.dataset.sliding_window
         return self.layout.of_product(self.layout.sliding_windows(window.tile_n, window.step))
 
+    @property
+    def packs(self) -> bool:
+        """Whether tiles are kept in one store for each collection, and not as files."""
+        return self.dataset.meta.sampling.format == "zarr"
+
+    def packed(self, stage: TileStage, collection: str) -> PackedTiles:
+        """The store of the tiles of a collection."""
+        return PackedTiles(self.files, self._collection_folder(stage, collection))
+
+    def shown_tiles(self, stage: TileStage, collection: str) -> ShownTiles:
+        """The tiles of a collection for those who read them, whichever way they are kept."""
+        if self.packs:
+            return self.packed(stage, collection)
+        return TileFolder(self.files, self._collection_folder(stage, collection), "netcdf")
+
+    def tiles_place(self, stage: TileStage) -> str:
+        """Where the tiles of a kind lie: the folder of its collections, or the store of a kind without any."""
+        folder = self.tile_folder(stage)
+        return f"{folder}.zarr" if self.packs and stage != "triplet_tiles" else folder
+
+    def _collection_folder(self, stage: TileStage, collection: str) -> str:
+        folder = self.tile_folder(stage)
+        return f"{folder}/{collection}" if collection else folder
+
     def shows_whole_triplets(self, stage: TileStage) -> bool:
         """Whether tiles wait for the others of their triplet, which those of auxiliary products do not."""
         return stage == "triplet_tiles" and self.dataset.aux_name is None
@@ -148,7 +174,7 @@ class DatasetStore:
         return DatasetStore(self.dataset.aux(name), self.format)
 
     def tiles(self, stage: TileStage, collection: str, *, waiting: bool) -> ArrayStore:
-        """The tiles of a collection: those that are shown, or those that wait for others of their triplet.
+        """Files of tiles of a collection: those that are shown, or those that wait for others of their triplet.
 
         Always netCDF, which is what the neural-network side reads.
         """
