@@ -154,13 +154,13 @@ def _sample(store: DatasetStore, stage: TileStage, tile: Tile, shown: ShownTiles
     except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"this does not describe a tile ({error!r})",
-            where=shown.url(tile.name),
+            where=shown.yml_url(tile.name),
             remedy="Delete it and run `convml-data tiles`",
         ) from error
     if described != {"loc": tile.location, "scene_id": tile.scene_id, **tile.facts()}:
         raise StoreError(
             "this tile is another one than the plan's of that name",
-            where=shown.url(tile.name),
+            where=shown.yml_url(tile.name),
             remedy="Run `convml-data tiles` to cut the tiles of the present plan",
         )
     facts = tile.facts()

@@ -87,6 +87,10 @@ class PackedTiles:
         """Where a tile lies, for people and metadata."""
         return f"{self.files.url(self.place)}#{key}"
 
+    def yml_url(self, key: str) -> str:
+        """As :meth:`url`: what a tile is lies with it."""
+        return self.url(key)
+
     def scenes(self) -> list[str]:
         """IDs of the scenes that have tiles here, sorted."""
         return sorted(Path(name).parent.name for name in self.files.names(f"{self.place}/*/zarr.json"))

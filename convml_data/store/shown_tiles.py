@@ -37,6 +37,9 @@ class ShownTiles(Protocol):
     def url(self, key: str) -> str:
         """Where a tile's data lie, for people and metadata."""
 
+    def yml_url(self, key: str) -> str:
+        """Where it says what a tile is, for people and metadata."""
+
     def stored(self) -> list[str]:
         """Names of the tiles, sorted."""
 
@@ -65,9 +68,16 @@ class TileFolder(ArrayStore):
         except UNREADABLE as error:
             raise StoreError(f"this tile cannot be read ({error})", where=self.url(key)) from error
 
+    def yml_url(self, key: str) -> str:
+        """Path or URL of the tile's yml."""
+        return self.files.url(self._yml_name(key))
+
     def yml(self, key: str) -> str:
         """Content of the tile's yml."""
-        return self.files.read_bytes(f"{self.folder}/{key}.yml").decode()
+        return self.files.read_bytes(self._yml_name(key)).decode()
+
+    def _yml_name(self, key: str) -> str:
+        return f"{self.folder}/{key}.yml"
 
 
 def tiles_there(files: Files, folder: str) -> ShownTiles:

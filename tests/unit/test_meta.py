@@ -99,6 +99,7 @@ def test_the_complete_example() -> None:
         "method": "bilinear",
         "seed": 0,
         "snap_to_grid": False,
+        "format": "files",
     }
     assert meta.sampling.triplets is not None
     assert list(meta.sampling.triplets.N_triplets.items()) == [("train", 10), ("study", 2)]
