@@ -10,7 +10,6 @@ The file loads without this package::
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -25,6 +24,7 @@ import xarray as xr
 
 from convml_data.errors import StoreError
 from convml_data.fingerprints import LENGTH, fingerprint
+from convml_data.json_rows import reading, written
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -274,17 +274,11 @@ class Statistics:
 
     def to_json(self) -> str:
         """The written form, one band a line."""
-        head = {
-            "format_version": FORMAT_VERSION,
-            "collection": self.collection,
-            "tiles": self.tiles,
-            "fingerprint": self.fingerprint,
-        }
-        bands = [
+        head = {"collection": self.collection, "tiles": self.tiles, "fingerprint": self.fingerprint}
+        bands = (
             {"name": name, "units": self.units[name], **statistics.to_dict()} for name, statistics in self.bands.items()
-        ]
-        lines = ",\n".join("  " + json.dumps(band, allow_nan=False) for band in bands)
-        return json.dumps(head, indent=1)[:-2] + ',\n "bands": [\n' + lines + "\n ]\n}\n"
+        )
+        return written(FORMAT_VERSION, head, "bands", bands, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:
@@ -296,13 +290,9 @@ class Statistics:
             The text is no such file, or one of another format version.
         """
         remedy = "Make the statistics of the collection anew"
-        try:
-            values = json.loads(text)
-            version = values["format_version"]
-            if version != FORMAT_VERSION:
-                raise StoreError(
-                    f"these statistics have format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy
-                )
+        with reading(
+            text, where, FORMAT_VERSION, has="these statistics have", is_no="these are no statistics", remedy=remedy
+        ) as values:
             return cls(
                 values["collection"],
                 values["tiles"],
@@ -310,8 +300,6 @@ class Statistics:
                 {band["name"]: BandStatistics.from_dict(band) for band in values["bands"]},
                 {band["name"]: band["units"] for band in values["bands"]},
             )
-        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-            raise StoreError(f"these are no statistics ({error})", where=where, remedy=remedy) from error
 
 
 def read_statistics(path: Path) -> Statistics:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from convml_data.errors import StoreError
+from convml_data.json_rows import reading, written
 
 #: Raised whenever the written form changes in a way that older code would misread.
 FORMAT_VERSION = 1
@@ -226,14 +225,12 @@ class Ledger:
     def to_json(self) -> str:
         """The ledger's written form, one row a line."""
         head = {
-            "format_version": FORMAT_VERSION,
             "source": self.source,
             "product": self.product,
             "archive": self.archive,
             "fingerprint": self.fingerprint,
         }
-        lines = ",\n".join("  " + json.dumps(row.to_dict()) for row in self.rows)
-        return json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n' + lines + "\n ]\n}\n"
+        return written(FORMAT_VERSION, head, "rows", (row.to_dict() for row in self.rows))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Ledger:
@@ -245,13 +242,9 @@ class Ledger:
             The text is no ledger, or one of another format version.
         """
         remedy = "Run `convml-data scene-ids` to make it anew"
-        try:
-            values = json.loads(text)
-            version = values["format_version"]
-            if version != FORMAT_VERSION:
-                raise StoreError(
-                    f"this ledger has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy
-                )
+        with reading(
+            text, where, FORMAT_VERSION, has="this ledger has", is_no="this is no scene ledger", remedy=remedy
+        ) as values:
             return cls(
                 values["source"],
                 values["product"],
@@ -259,5 +252,3 @@ class Ledger:
                 values["fingerprint"],
                 tuple(LedgerRow.from_dict(row) for row in values["rows"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"this is no scene ledger ({error})", where=where, remedy=remedy) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from convml_data.draws import named_uniforms
-from convml_data.errors import PlanError, StoreError
+from convml_data.errors import PlanError
 from convml_data.geometry.local import Domain
 from convml_data.geometry.windows import Window
+from convml_data.json_rows import reading, written
 from convml_data.tiles.placement import CentreBox, PairPlacement, Point, centre_box, fits_along
 from convml_data.tiles.scene_draws import draw_scene_pairs
 from convml_data.tiles.splits import RandomByRelativeSampleSize, Split, split_scenes
@@ -153,15 +153,13 @@ class TilePlan:
     def to_json(self) -> str:
         """The plan's written form, one tile a line."""
         head = {
-            "format_version": FORMAT_VERSION,
             "fingerprint": self.fingerprint,
             "warnings": list(self.warnings),
             "scenes": {collection: list(scene_ids) for collection, scene_ids in self.scenes.items()},
             "left_over": dict(self.left_over),
             "accepted": dict(self.accepted),
         }
-        lines = ",\n".join("  " + json.dumps(tile.to_dict()) for tile in self.tiles)
-        return json.dumps(head, indent=1)[:-2] + ',\n "tiles": [\n' + lines + "\n ]\n}\n"
+        return written(FORMAT_VERSION, head, "tiles", (tile.to_dict() for tile in self.tiles))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> TilePlan:
@@ -173,15 +171,9 @@ class TilePlan:
             The text is no tile plan, or one of another format version.
         """
         remedy = "Delete it and run `convml-data tiles` to make it anew"
-        try:
-            values = json.loads(text)
-            version = values["format_version"]
-            if version != FORMAT_VERSION:
-                raise StoreError(
-                    f"this tile plan has format version {version}, not {FORMAT_VERSION}",
-                    where=where,
-                    remedy=remedy,
-                )
+        with reading(
+            text, where, FORMAT_VERSION, has="this tile plan has", is_no="this is no tile plan", remedy=remedy
+        ) as values:
             return cls(
                 values["fingerprint"],
                 {collection: tuple(scene_ids) for collection, scene_ids in values["scenes"].items()},
@@ -190,8 +182,6 @@ class TilePlan:
                 tuple(values["warnings"]),
                 tuple(TileSpec.from_dict(tile) for tile in values["tiles"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"this is no tile plan ({error})", where=where, remedy=remedy) from error
 
 
 def box_for_triplets(domain: Domain, length: float, distance: float) -> CentreBox:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from convml_data.errors import StoreError
 from convml_data.geometry.local import LocalDomain
+from convml_data.json_rows import reading, written
 from convml_data.tiles.tile import Tile
 from convml_data.trajectories import Trajectories
 
@@ -96,13 +95,8 @@ class TrajectoryPlan:
 
     def to_json(self) -> str:
         """The plan's written form, one tile a line."""
-        head = {
-            "format_version": FORMAT_VERSION,
-            "fingerprint": self.fingerprint,
-            "scenes_without": dict(self.without),
-        }
-        lines = ",\n".join("  " + json.dumps(tile.to_dict()) for tile in self.tiles)
-        return json.dumps(head, indent=1)[:-2] + ',\n "tiles": [\n' + lines + "\n ]\n}\n"
+        head = {"fingerprint": self.fingerprint, "scenes_without": dict(self.without)}
+        return written(FORMAT_VERSION, head, "tiles", (tile.to_dict() for tile in self.tiles))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> TrajectoryPlan:
@@ -114,18 +108,11 @@ class TrajectoryPlan:
             The text is no such plan, or one of another format version.
         """
         remedy = "Delete it and run `convml-data tiles --tiles-kind trajectories` to make it anew"
-        try:
-            values = json.loads(text)
-            if values["format_version"] != FORMAT_VERSION:
-                raise StoreError(
-                    f"this plan has format version {values['format_version']}, not {FORMAT_VERSION}",
-                    where=where,
-                    remedy=remedy,
-                )
+        with reading(
+            text, where, FORMAT_VERSION, has="this plan has", is_no="this is no plan of tiles", remedy=remedy
+        ) as values:
             tiles = tuple(TrajectoryTile(**tile) for tile in values["tiles"])
             return cls(values["fingerprint"], tiles, dict(values["scenes_without"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"this is no plan of tiles ({error})", where=where, remedy=remedy) from error
 
 
 def plan_trajectory_tiles(
