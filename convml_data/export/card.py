@@ -15,6 +15,7 @@ from convml_data.errors import StoreError
 from convml_data.export.geoparquet import KINDS, planned_tiles
 from convml_data.export.whole_files import writing
 from convml_data.geometry.local import Domain, LocalDomain
+from convml_data.markdown import markdown_table
 from convml_data.meta.data import GOES_SOURCES
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import Splitting
@@ -162,7 +163,7 @@ def card_text(facts: CardFacts) -> str:
     parts = [
         f"---\n{yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True)}---",
         f"# {facts.name}",
-        _table(["", ""], _overview(facts)),
+        markdown_table(["", ""], _overview(facts)),
         _licence(facts),
         "## Scenes",
         _scenes(facts),
@@ -238,14 +239,14 @@ def _scenes(facts: CardFacts) -> str:
     others = listed[MOST_REASONS:]
     if others:
         rows.append([f"{len(others)} other reasons", str(sum(count for _, count in others))])
-    return f"{text}\n\n{_table(['dropped because', 'scans'], rows)}"
+    return f"{text}\n\n{markdown_table(['dropped because', 'scans'], rows)}"
 
 
 def _tiles(facts: CardFacts) -> str:
     if not facts.tiles:
         return "There are none: the dataset is one of whole scenes."
     rows = [[kind, collection or "–", str(count)] for (kind, collection), count in sorted(facts.tiles.items())]
-    text = _table(["kind", "collection", "tiles"], rows)
+    text = markdown_table(["kind", "collection", "tiles"], rows)
     if facts.splitting is None:
         return text
     return (
@@ -266,7 +267,7 @@ def _statistics(statistics: Statistics) -> str:
         ]
         for name, band in statistics.bands.items()
     ]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _loading(facts: CardFacts) -> str:
@@ -307,8 +308,3 @@ from convml_data.torch import TripletDataset
 
 anchor, neighbor, distant = TripletDataset(".", "{collection}")[0]
 ```"""
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

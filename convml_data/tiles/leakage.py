@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from convml_data.markdown import markdown_table
 from convml_data.scenes.ids import parse_scene_id
 from convml_data.tiles.plan import TileSpec
 from convml_data.tiles.splits import EPOCH, in_words
@@ -253,7 +254,7 @@ def _time_table(rows: Sequence[TimeDistances]) -> str:
         ]
         for row in rows
     ]
-    return _table(head, cells)
+    return markdown_table(head, cells)
 
 
 def _space_table(rows: Sequence[SpaceDistances]) -> str:
@@ -268,9 +269,4 @@ def _space_table(rows: Sequence[SpaceDistances]) -> str:
         ]
         for row in rows
     ]
-    return _table(head, cells)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(head, cells)

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.chain import op_name
+from convml_data_dagster.assets.names import asset_key, group_name, op_name
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import scene_partitions
@@ -17,12 +17,12 @@ def aux_plots_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/aux/<name>/plots``: the scene above, the field below, for scenes of which both are regridded."""
     name, aux_name = dataset.name, dataset.aux_name
     assert aux_name is not None
-    key = dg.AssetKey([name, "aux", aux_name, "plots"])
+    key = asset_key(dataset, "plots")
     spec = dg.AssetSpec(
         key=key,
-        deps=[[name, "regridded"], [name, "aux", aux_name, "regridded"]],
+        deps=[asset_key(dataset.primary, "regridded"), asset_key(dataset, "regridded")],
         partitions_def=scene_partitions(name),
-        group_name=f"{name}_aux_{aux_name.replace('-', '_')}",
+        group_name=group_name(dataset, "scenes"),
         kinds={"png"},
         code_version=dataset.code_version("regridded"),
         description=f"Each scene above, `{aux_name}` below, over one x axis, in km. In `report/aux/{aux_name}`.",

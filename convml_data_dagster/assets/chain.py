@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from convml_data.meta.dataset import Dataset
+from convml_data_dagster.assets.names import asset_key, group_name, op_name
 from convml_data_dagster.assets.scenes import scene_ids_version
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
@@ -94,16 +95,6 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
     return chain
 
 
-def op_name(dataset: Dataset, what: str) -> str:
-    """Name of a step of an auxiliary product, which no other product's step has: names of steps take no hyphens."""
-    return f"{dataset.name}__aux_{(dataset.aux_name or '').replace('_', '__').replace('-', '_d')}__{what}"
-
-
-def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
-    """Key of an asset of a dataset or of its auxiliary product."""
-    return dg.AssetKey([dataset.name, *([] if dataset.aux_name is None else ["aux", dataset.aux_name]), asset])
-
-
 def _stage_of(key: dg.AssetKey) -> "Stage":
     stage = key.path[-1]
     return "triplet_tiles" if stage == AUX_TILES else stage  # type: ignore[return-value]  # keys are made of stages
@@ -136,8 +127,8 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
     upstream = {
         "cropped": [first],
         "regridded": [asset_key(dataset, "cropped")],
-        "triplet_tiles": [asset_key(dataset, "cropped"), dg.AssetKey([name, "tile_plan"])],
-        "trajectory_tiles": [asset_key(dataset, "cropped"), dg.AssetKey([name, "trajectory_plan"])],
+        "triplet_tiles": [asset_key(dataset, "cropped"), asset_key(dataset.primary, "tile_plan")],
+        "trajectory_tiles": [asset_key(dataset, "cropped"), asset_key(dataset.primary, "trajectory_plan")],
         "sliding_window_tiles": [asset_key(dataset, "regridded")],
     }
     sampling = dataset.meta.sampling
@@ -152,7 +143,7 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
             key=asset_key(dataset, AUX_TILES if stage == "triplet_tiles" and aux_name is not None else stage),
             deps=upstream[stage],
             partitions_def=scene_partitions(name),
-            group_name=_group(dataset, stage),
+            group_name=group_name(dataset, "tiles" if stage.endswith("_tiles") else "scenes"),
             description=descriptions[stage],
             kinds={"netcdf" if stage in asked else dataset.meta.storage.format}
             | ({"png"} if dataset.meta.image_function is not None else set()),
@@ -161,12 +152,6 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
         ).with_io_manager_key(io_manager_key(name))
         for stage in stages
     ]
-
-
-def _group(dataset: Dataset, stage: str) -> str:
-    if dataset.aux_name is not None:
-        return f"{dataset.name}_aux_{dataset.aux_name.replace('-', '_')}"
-    return f"{dataset.name}_tiles" if stage.endswith("_tiles") else f"{dataset.name}_scenes"
 
 
 def _grid_in_words(dataset: Dataset) -> str:

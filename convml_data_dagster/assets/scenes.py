@@ -2,18 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
+from convml_data.markdown import markdown_table
 from convml_data.meta.dataset import Dataset
+from convml_data_dagster.assets.names import asset_key, group_name
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import register_scenes
-
-if TYPE_CHECKING:
-    from convml_data.scenes.ledger import LedgerRow
-
 
 #: How many scenes without an image of an auxiliary product the asset's record names.
 UNMATCHED_SHOWN = 100
@@ -29,8 +27,8 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/scene_ids``: the ledger, and the partitions of all per-scene assets."""
 
     @dg.asset(
-        key=[dataset.name, "scene_ids"],
-        group_name=f"{dataset.name}_scenes",
+        key=asset_key(dataset, "scene_ids"),
+        group_name=group_name(dataset, "scenes"),
         kinds={"json"},
         code_version=dataset.fingerprint("scene_ids"),
         required_resource_keys={io_manager_key(dataset.name)},
@@ -69,11 +67,7 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 "scenes_gone": gone,
                 "first_scene": ledger.scene_ids[0],
                 "last_scene": ledger.scene_ids[-1],
-                "dropped": dg.MetadataValue.md(
-                    "\n".join(["| reason | scans |", "|---|---|", *(f"| {why} | {n} |" for why, n in drops.items())])
-                    if drops
-                    else "none"
-                ),
+                "dropped": _table_or_none(["reason", "scans"], [(why, str(count)) for why, count in drops.items()]),
             },
         )
 
@@ -86,9 +80,9 @@ def matches_asset(dataset: Dataset) -> dg.AssetsDefinition:
     assert aux_name is not None
 
     @dg.asset(
-        key=[dataset.name, "aux", aux_name, "matches"],
-        deps=[[dataset.name, "scene_ids"]],
-        group_name=f"{dataset.name}_aux_{aux_name.replace('-', '_')}",
+        key=asset_key(dataset, "matches"),
+        deps=[asset_key(dataset.primary, "scene_ids")],
+        group_name=group_name(dataset, "scenes"),
         kinds={"json"},
         code_version=dataset.fingerprint("scene_ids"),
         required_resource_keys={io_manager_key(dataset.name)},
@@ -105,10 +99,10 @@ def matches_asset(dataset: Dataset) -> dg.AssetsDefinition:
             store = store_of(context, dataset.name).aux(aux_name)
             ledger = make_matches(store)
         offsets = [row.match.offset_s for row in ledger.scenes if row.match is not None]
-        unmatched = [row for row in ledger.rows if row.reason is not None]
+        unmatched = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
         path = store.files.url(store.layout.ledger)
         if not ledger.scenes:
-            why = unmatched[0].reason if unmatched else "there are no scenes"
+            why = next(iter(unmatched.values()), "there are no scenes")
             raise dg.Failure(
                 f"{path}: no scene has an image of {aux_name}: {why}. Correct `dt_aux` or `scene_mapping_strategy`.",
                 allow_retries=False,
@@ -121,26 +115,25 @@ def matches_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 "matched": len(ledger.scenes),
                 "unmatched": len(unmatched),
                 "largest_offset_s": max(map(abs, offsets), default=0.0),
-                "unmatched_scenes": dg.MetadataValue.md(_table(unmatched[:UNMATCHED_SHOWN]) if unmatched else "none"),
+                "unmatched_scenes": _table_or_none(["scene", "reason"], list(unmatched.items())[:UNMATCHED_SHOWN]),
             },
         )
 
     return matches
 
 
-def _table(rows: Sequence["LedgerRow"]) -> str:
-    lines = [f"| {row.scene_id} | {row.reason} |" for row in rows]
-    return "\n".join(["| scene | reason |", "|---|---|", *lines])
+def _table_or_none(head: Sequence[str], rows: Sequence[Sequence[str]]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(markdown_table(head, rows) if rows else "none")
 
 
-def _before_the_plan(dataset: Dataset) -> list[list[str]]:
+def _before_the_plan(dataset: Dataset) -> list[dg.AssetKey]:
     """What a plan of triplets needs: regridded scenes only where it looks at what tiles show."""
     accept = dataset.meta.sampling.accept
-    needed = [[dataset.name, "scene_ids"]]
+    needed = [asset_key(dataset, "scene_ids")]
     if accept is not None:
-        needed.append([dataset.name, "regridded"])
+        needed.append(asset_key(dataset, "regridded"))
         if accept.cloud_mask in dataset.meta.aux_products:
-            needed.append([dataset.name, "aux", accept.cloud_mask, "regridded"])
+            needed.append(asset_key(dataset.aux(accept.cloud_mask), "regridded"))
     return needed
 
 
@@ -148,9 +141,9 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/tile_plan``: which scene gives which tile, where."""
 
     @dg.asset(
-        key=[dataset.name, "tile_plan"],
+        key=asset_key(dataset, "tile_plan"),
         deps=_before_the_plan(dataset),
-        group_name=f"{dataset.name}_tiles",
+        group_name=group_name(dataset, "tiles"),
         kinds={"json"},
         required_resource_keys={io_manager_key(dataset.name)},
         description=(
@@ -191,9 +184,9 @@ def trajectory_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/trajectory_plan``: which scene gives which tile around a trajectory, where."""
 
     @dg.asset(
-        key=[dataset.name, "trajectory_plan"],
-        deps=[[dataset.name, "scene_ids"]],
-        group_name=f"{dataset.name}_tiles",
+        key=asset_key(dataset, "trajectory_plan"),
+        deps=[asset_key(dataset, "scene_ids")],
+        group_name=group_name(dataset, "tiles"),
         kinds={"json"},
         code_version=dataset.fingerprint("trajectory_plan"),
         required_resource_keys={io_manager_key(dataset.name)},

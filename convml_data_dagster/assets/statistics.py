@@ -4,8 +4,9 @@ from typing import Any
 
 import dagster as dg
 
+from convml_data.markdown import markdown_table
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.chain import asset_key
+from convml_data_dagster.assets.names import asset_key, group_name
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 
@@ -17,7 +18,7 @@ def statistics_asset(dataset: Dataset) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(dataset, "statistics"),
         deps=[asset_key(dataset, "triplet_tiles" if aux_name is None else "tiles")],
-        group_name=f"{dataset.name}_tiles" if aux_name is None else f"{dataset.name}_aux_{aux_name.replace('-', '_')}",
+        group_name=group_name(dataset, "tiles"),
         kinds={"json"},
         required_resource_keys={io_manager_key(dataset.name)},
         description=(
@@ -34,7 +35,7 @@ def statistics_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 store = store.aux(aux_name)
             found = make_statistics(store)
         rows = [
-            f"| {name} | {found.units[name] or ''} | {mean:.6g} | {std:.6g} |"
+            [name, found.units[name] or "", f"{mean:.6g}", f"{std:.6g}"]
             for name, mean, std in zip(found.bands, found.mean, found.std, strict=True)
         ]
         return dg.MaterializeResult(
@@ -42,9 +43,7 @@ def statistics_asset(dataset: Dataset) -> dg.AssetsDefinition:
             metadata={
                 "path": dg.MetadataValue.path(store.files.url(store.layout.statistics(TRAIN))),
                 "tiles": found.tiles,
-                "bands": dg.MetadataValue.md(
-                    "\n".join(["| band | units | mean | standard deviation |", "|---|---|---|---|", *rows])
-                ),
+                "bands": dg.MetadataValue.md(markdown_table(["band", "units", "mean", "standard deviation"], rows)),
             },
         )
 
