@@ -336,11 +336,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _tile_stage(session: _Session, kind: str | None) -> TileStage:
     """The kind of tiles that the command names, or the first that ``meta.yaml`` asks for."""
-    from convml_data.pipeline.tiles import tile_stages, wanted_tiles
-
-    asked = tile_stages(session.dataset)
+    asked = session.dataset.tile_stages
     stage = TILES_KINDS[kind] if kind is not None else asked[0] if asked else "triplet_tiles"
-    wanted_tiles(session.dataset, stage)  # without any there is no such asset
+    session.dataset.wanted_tiles(stage)  # without any there is no such asset
     return stage
 
 

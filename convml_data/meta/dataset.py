@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,9 @@ from convml_data.meta.data import DataSection
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
 from convml_data.meta.products import USER_FUNCTION, Product, UserFunction, parse_product
+from convml_data.meta.sampling import SlidingWindow, TrajectoryTiles, Triplets
 from convml_data.tiles.placement import centre_box
+from convml_data.tiles.tile import TileStage
 
 #: The file of the user's own functions, beside ``meta.yaml``.
 FUNCTIONS_NAME = "user_functions.py"
@@ -37,6 +39,13 @@ CODE_VERSIONS = {
     "trajectory_plan": 1,
     "trajectory_tiles": 1,
     "sliding_window_tiles": 1,
+}
+
+#: Key of each kind of tiles in ``sampling``, and what to write there.
+TILE_KEYS: Mapping[TileStage, tuple[str, str]] = {
+    "triplet_tiles": ("triplets", "{N_triplets: {train: 10, study: 2}, tile_N: 256}"),
+    "trajectory_tiles": ("trajectories", "{tile_N: 256}"),
+    "sliding_window_tiles": ("sliding_window", "{tile_N: 256, step: 128}"),
 }
 
 
@@ -164,15 +173,27 @@ class Dataset:
         return self.domain.grid(self.meta.sampling.resolution)
 
     @property
+    def tile_stages(self) -> tuple[TileStage, ...]:
+        """The kinds of tiles that ``meta.yaml`` asks for."""
+        return tuple(stage for stage, (key, _) in TILE_KEYS.items() if getattr(self.meta.sampling, key) is not None)
+
+    def wanted_tiles(self, stage: TileStage) -> Triplets | TrajectoryTiles | SlidingWindow:
+        """What ``meta.yaml`` says of tiles of a kind; PlanError where it asks for none."""
+        key, example = TILE_KEYS[stage]
+        wanted: Triplets | TrajectoryTiles | SlidingWindow | None = getattr(self.meta.sampling, key)
+        if wanted is None:
+            raise PlanError(
+                f"the dataset asks for no {stage.replace('_', ' ')}",
+                where=f"{self.directory / META_NAME}: sampling.{key}",
+                remedy=f"Add `{key}: {example}` to `sampling`",
+            )
+        return wanted
+
+    @property
     def sliding_window(self) -> SlidingWindowShape:
         """How tiles lie at equal steps; PlanError where ``meta.yaml`` asks for none."""
-        asked = self.meta.sampling.sliding_window
-        if asked is None:
-            raise PlanError(
-                "the dataset asks for no tiles at equal steps",
-                where=f"{self.directory / META_NAME}: sampling.sliding_window",
-                remedy="Add `sliding_window: {tile_N: 256, step: 128}` to `sampling`",
-            )
+        asked = self.wanted_tiles("sliding_window_tiles")
+        assert isinstance(asked, SlidingWindow)
         return SlidingWindowShape(asked.tile_N, asked.step or asked.tile_N)
 
     @property

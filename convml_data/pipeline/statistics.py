@@ -10,7 +10,7 @@ from convml_data.export.card import write_card
 from convml_data.export.geoparquet import write_index
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import tile_fingerprint
-from convml_data.pipeline.tiles import current_tile_plan, tile_stages, tiles_of_scenes
+from convml_data.pipeline.tiles import current_tile_plan, tiles_of_scenes
 from convml_data.report.statistics import Statistics, statistics_of
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.shown_tiles import ShownTiles
@@ -85,9 +85,9 @@ def kept_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics 
 
 def export(store: DatasetStore, folder: Path) -> int:
     """Write the index of all tiles and the dataset's card into a folder; how many tiles there are."""
-    if tile_stages(store.dataset):
+    if store.dataset.tile_stages:
         current_ledger(store)
-        for stage in tile_stages(store.dataset):
+        for stage in store.dataset.tile_stages:
             tiles_of_scenes(store, stage, ())  # or an error, where its plan is not of the present settings
     statistics = kept_statistics(store)
     tiles = write_index(store, folder / "index.parquet")

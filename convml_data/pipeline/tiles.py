@@ -8,16 +8,17 @@ collection, so that whoever reads a collection finds only triplets, each of thre
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from itertools import product
+from typing import Literal
 
 from convml_data.errors import PlanError
 from convml_data.fingerprints import fingerprint
 from convml_data.geometry.local import LocalDomain
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
-from convml_data.meta.sampling import SlidingWindow, TrajectoryTiles, Triplets
+from convml_data.meta.sampling import TrajectoryTiles, Triplets
 from convml_data.pipeline.acceptance import scene_contents
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
@@ -31,37 +32,13 @@ from convml_data.trajectories import read_trajectories
 #: What the neural-network side writes into a collection and then trusts, whatever changed since.
 READERS_INDEX = "meta.csv"
 
-
-#: Key of each kind of tiles in ``sampling``, and what to write there.
-TILE_KEYS: Mapping[TileStage, tuple[str, str]] = {
-    "triplet_tiles": ("triplets", "{N_triplets: {train: 10, study: 2}, tile_N: 256}"),
-    "trajectory_tiles": ("trajectories", "{tile_N: 256}"),
-    "sliding_window_tiles": ("sliding_window", "{tile_N: 256, step: 128}"),
-}
-
-
-def tile_stages(dataset: Dataset) -> tuple[TileStage, ...]:
-    """The kinds of tiles that ``meta.yaml`` asks for."""
-    return tuple(stage for stage, (key, _) in TILE_KEYS.items() if getattr(dataset.meta.sampling, key) is not None)
-
-
-def wanted_tiles(dataset: Dataset, stage: TileStage) -> Triplets | TrajectoryTiles | SlidingWindow:
-    """What ``meta.yaml`` says of tiles of a kind; PlanError where it asks for none."""
-    key, example = TILE_KEYS[stage]
-    wanted: Triplets | TrajectoryTiles | SlidingWindow | None = getattr(dataset.meta.sampling, key)
-    if wanted is None:
-        raise PlanError(
-            f"the dataset asks for no {stage.replace('_', ' ')}",
-            where=f"{dataset.directory / META_NAME}: sampling.{key}",
-            remedy=f"Add `{key}: {example}` to `sampling`",
-        )
-    return wanted
+_PlanStage = Literal["tile_plan", "trajectory_plan"]
 
 
 def make_tile_plan(store: DatasetStore) -> TilePlan:
     """Draw all tiles of a dataset from the scenes of its ledger and keep the plan."""
     dataset, ledger = store.dataset, store.read_ledger()
-    triplets = wanted_tiles(dataset, "triplet_tiles")
+    triplets = dataset.wanted_tiles("triplet_tiles")
     assert isinstance(triplets, Triplets)
     unknown = scenes_to_crop_first(store, ledger)
     if unknown:
@@ -85,7 +62,7 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         neigh_dist_scaling=triplets.neigh_dist_scaling,
         seed=dataset.meta.sampling.seed,
         scene_ids=ledger.scene_ids,
-        fingerprint=_plan_fingerprint(dataset, ledger),
+        fingerprint=_plan_fingerprint(dataset, ledger, "tile_plan"),
     )
     store.write_tile_plan(plan)
     return plan
@@ -107,7 +84,7 @@ def _split(triplets: Triplets) -> Split:
 def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
     """Place a tile around each trajectory in each scene of the ledger and keep the plan."""
     dataset, ledger = store.dataset, store.read_ledger()
-    around = wanted_tiles(dataset, "trajectory_tiles")
+    around = dataset.wanted_tiles("trajectory_tiles")
     assert isinstance(around, TrajectoryTiles)
     assert dataset.trajectories_file is not None  # which meta.yaml was checked for
     assert dataset.meta.trajectories is not None
@@ -124,7 +101,7 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
         tile_n=around.tile_N,
         resolution=dataset.meta.sampling.resolution,
         max_dt=dataset.meta.trajectories.max_dt,
-        fingerprint=_trajectory_fingerprint(dataset, ledger),
+        fingerprint=_plan_fingerprint(dataset, ledger, "trajectory_plan"),
     )
     if not plan.tiles:
         why = next(iter(plan.without.values()), "there is no scene")
@@ -139,25 +116,20 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
 
 def trajectory_plan_is_current(store: DatasetStore) -> bool:
     """Whether there is a plan of tiles around trajectories that was made from this ``meta.yaml`` and these scenes."""
-    if not store.files.exists(store.layout.trajectory_plan):
-        return False
-    return store.read_trajectory_plan().fingerprint == _trajectory_fingerprint(store.dataset, store.read_ledger())
+    name = store.layout.trajectory_plan
+    return store.files.exists(name) and _is_current(store, store.read_trajectory_plan(), "trajectory_plan")
 
 
 def current_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
     """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
-    if not trajectory_plan_is_current(store.primary):
-        store.read_trajectory_plan()  # or an error
+    plan = store.read_trajectory_plan()
+    if not _is_current(store, plan, "trajectory_plan"):
         raise PlanError(
             "meta.yaml or the scenes have changed since this plan was made",
             where=store.files.url(store.layout.trajectory_plan),
             remedy="Run `convml-data tiles --tiles-kind trajectories`, or materialize `trajectory_plan` first",
         )
-    return store.read_trajectory_plan()
-
-
-def _trajectory_fingerprint(dataset: Dataset, ledger: Ledger) -> str:
-    return fingerprint([dataset.fingerprint("trajectory_plan"), ledger.scene_ids])
+    return plan
 
 
 def tiles_of_scenes(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str]) -> dict[str, tuple[Tile, ...]]:
@@ -184,16 +156,14 @@ def scenes_to_crop_first(store: DatasetStore, ledger: Ledger) -> list[str]:
 
 def tile_plan_is_current(store: DatasetStore) -> bool:
     """Whether there is a plan that was drawn from this ``meta.yaml`` and these scenes."""
-    if not store.files.exists(store.layout.tile_plan):
-        return False
-    return store.read_tile_plan().fingerprint == _plan_fingerprint(store.dataset, store.read_ledger())
+    name = store.layout.tile_plan
+    return store.files.exists(name) and _is_current(store, store.read_tile_plan(), "tile_plan")
 
 
 def current_tile_plan(store: DatasetStore) -> TilePlan:
     """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
     plan = store.read_tile_plan()
-    primary = store.primary
-    if plan.fingerprint != _plan_fingerprint(primary.dataset, primary.read_ledger()):
+    if not _is_current(store, plan, "tile_plan"):
         raise PlanError(
             "meta.yaml or the scenes have changed since this plan was drawn",
             where=store.files.url(store.layout.tile_plan),
@@ -202,8 +172,14 @@ def current_tile_plan(store: DatasetStore) -> TilePlan:
     return plan
 
 
-def _plan_fingerprint(dataset: Dataset, ledger: Ledger) -> str:
-    return fingerprint([dataset.fingerprint("tile_plan"), ledger.scene_ids])
+def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:
+    """Whether a plan was made from the present ``meta.yaml`` and the dataset's own scenes."""
+    primary = store.primary
+    return plan.fingerprint == _plan_fingerprint(primary.dataset, primary.read_ledger(), stage)
+
+
+def _plan_fingerprint(dataset: Dataset, ledger: Ledger, stage: _PlanStage) -> str:
+    return fingerprint([dataset.fingerprint(stage), ledger.scene_ids])
 
 
 def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:
