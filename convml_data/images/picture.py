@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from convml_data.errors import SceneError
 from convml_data.images.stretch import cira_stretch
-from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, UserStyle
+from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, TruecolorStyle, UserStyle
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +37,10 @@ def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
     (field,) = data.data_vars.values()
     y = field["y"].values
     ascending = bool(y[-1] > y[0])
+    assert style is not None  # which is that of datasets without pictures
     match style:
+        case TruecolorStyle():
+            return truecolor_picture(field.values, y_ascending=ascending)
         case FieldStyle(bands=bands, colours=colours):
             return field_picture(field.values.reshape(-1, *field.shape[-2:]), bands, colours, y_ascending=ascending)
         case CompositeStyle():
@@ -50,7 +53,6 @@ def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
             from convml_data.user_functions import call_image_function
 
             return _image(call_image_function(style.file, style.function, field), ascending)
-    return truecolor_picture(field.values, y_ascending=ascending)
 
 
 def field_picture(

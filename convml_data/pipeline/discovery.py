@@ -18,6 +18,9 @@ from convml_data.sources.base import Interval, Source
 from convml_data.store.dataset import DatasetStore
 from convml_data.trajectories import Trajectories, read_trajectories
 
+#: Sides of a domain around trajectories over their extent.
+DEFAULT_PADDING = 1.2
+
 
 def make_ledger(store: DatasetStore) -> Ledger:
     """List the archive and keep the ledger of every scan seen, and the domain where it had to be found out.
@@ -157,7 +160,3 @@ def known_coverages(store: DatasetStore, ledger: Ledger) -> dict[str, Coverage]:
         for row in ledger.rows
         if row.scene_id in known and known[row.scene_id].made_from == scene_fingerprint(store.dataset, "cropped", row)
     }
-
-
-#: Sides of a domain around trajectories over their extent.
-DEFAULT_PADDING = 1.2

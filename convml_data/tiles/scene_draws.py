@@ -41,9 +41,9 @@ def draw_scene_pairs(
     The scene of anchor and neighbor and the scene of the distant tile, for each triplet.
     """
     scenes = np.array([named_hash64(seed, "scene of triplets", name) for name in scene_ids], np.uint64)
+    again = () if attempt == 0 else (attempt,)
     pairs = []
     for triplet_id in triplet_ids:
-        again = () if attempt == 0 else (attempt,)
         triplet = np.uint64(named_hash64(seed, "scenes of triplet", collection, triplet_id, *again))
         hashes = _mixed(scenes ^ triplet)
         lowest = int(hashes.argmin())
