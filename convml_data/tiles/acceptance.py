@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,9 @@ from convml_data.geometry.local import LocalGrid
 Fields = npt.NDArray[np.floating]
 #: What is cloud in a scene, shape (ny, nx): 1 cloud, 0 none, NaN unknown; None where nothing tells.
 Mask = npt.NDArray[np.floating] | None
+
+#: Bytes of scenes that are kept in memory at most, unless one alone is larger.
+BYTES_KEPT = 2**30
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,16 @@ class SceneContents:
     grid: LocalGrid
     tile_n: int
     read: Callable[[str], tuple[Fields | None, Mask]]
+    _kept: dict[str, tuple[Fields | None, Mask]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def accepts(self, scene_id: str, x: float, y: float) -> bool:
         """Whether the tile centred on a point of the domain's plane, metres, meets the conditions.
 
         A tile's own plane is turned a little against the domain's; that its cells are not quite
         those of the scene does not matter here. Cells beyond the scene count as without a value.
+        Whoever asks scene by scene has each read once.
         """
-        fields, cloud = _remembered(self.read, scene_id)
+        fields, cloud = self._scene(scene_id)
         if fields is None:
             return False
         column = round((x - float(self.grid.x[0])) / self.grid.resolution - (self.tile_n - 1) / 2)
@@ -93,11 +97,17 @@ class SceneContents:
             cut, None if cloud is None else _window(cloud[np.newaxis], row, column, self.tile_n)[0]
         )
 
+    def _scene(self, scene_id: str) -> tuple[Fields | None, Mask]:
+        """A scene, read where it is not among the last that were."""
+        if scene_id not in self._kept:
+            self._kept[scene_id] = self.read(scene_id)
+            while len(self._kept) > 1 and self._bytes_kept > BYTES_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return self._kept[scene_id]
 
-@lru_cache(maxsize=16)
-def _remembered(read: Callable[[str], tuple[Fields | None, Mask]], scene_id: str) -> tuple[Fields | None, Mask]:
-    """Triplets draw scenes again and again."""
-    return read(scene_id)
+    @property
+    def _bytes_kept(self) -> int:
+        return sum(array.nbytes for scene in self._kept.values() for array in scene if array is not None)
 
 
 def _window(values: Fields, row: int, column: int, side: int) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,9 @@ FORMAT_VERSION = 3
 
 #: What a triplet is made of, in its order.
 TILE_TYPES = ("anchor", "neighbor", "distant")
+
+#: Draws of a collection that are looked at together at most, unless there are more triplets.
+DRAWS_TOGETHER = 10_000
 
 #: Tiles that stick out of the domain by less than this many metres are not worth a warning.
 NEGLIGIBLE = 1.0
@@ -314,8 +317,13 @@ def plan_triplets(
 
 @dataclass(frozen=True)
 class _Draw:
-    """The scenes of a triplet, of anchor and neighbor and of the distant tile, and the centres of its tiles."""
+    """The scenes of a triplet, of anchor and neighbor and of the distant tile, and the centres of its tiles.
 
+    ``attempt`` says how often the triplet was drawn before.
+    """
+
+    triplet_id: int
+    attempt: int
     scenes: tuple[str, str]
     centres: tuple[Point, Point, Point]
 
@@ -340,29 +348,28 @@ def _drawn(
 ) -> _Drawn:
     """Draw each triplet of a collection until its tiles are accepted, each draw by a name of its own.
 
+    Each triplet takes its first draw that is accepted. The more draws are looked at together, the less
+    often scenes are read and the more draws are made in vain, which are never more than those before.
+
     Raises
     ------
     PlanError
         A triplet is not accepted in ``max_draws`` draws.
     """
     found: dict[int, _Draw] = {}
-    draws = 0
-    for attempt in range(max_draws):
+    attempts = 0
+    while attempts < max_draws and len(found) < count:
         pending = [triplet_id for triplet_id in range(count) if triplet_id not in found]
-        if not pending:
-            break
-        draws += len(pending)
-        again = () if attempt == 0 else (attempt,)
-        of_scenes = (
-            [(scenes[0], scenes[0])] * len(pending)
-            if len(scenes) == 1
-            else draw_scene_pairs(scenes, collection, pending, seed, attempt)
-        )
-        for triplet_id, (near, far) in zip(pending, of_scenes, strict=True):
-            anchor, neighbor = pairs.points(*named_uniforms(seed, "pair", collection, triplet_id, *again, count=4))
-            distant = box.point(*named_uniforms(seed, "distant", collection, triplet_id, *again, count=2))
-            if accepts is None or (accepts(near, *anchor) and accepts(near, *neighbor) and accepts(far, *distant)):
-                found[triplet_id] = _Draw((near, far), (anchor, neighbor, distant))
+        together = max(1, min(attempts, DRAWS_TOGETHER // len(pending)))
+        drawn = [
+            draw
+            for attempt in range(attempts, min(attempts + together, max_draws))
+            for draw in _draw_once(collection, scenes, pending, box, pairs, seed, attempt)
+        ]
+        for draw in drawn if accepts is None else _accepted(drawn, accepts):
+            found.setdefault(draw.triplet_id, draw)
+        attempts += together
+    draws = sum(draw.attempt + 1 for draw in found.values()) + max_draws * (count - len(found))
     if len(found) < count:
         raise PlanError(
             f"{count - len(found)} of the {count} triplets of {collection} were drawn {max_draws} times and not "
@@ -371,6 +378,43 @@ def _drawn(
             remedy="Loosen the conditions, raise max_draws, or take more scenes",
         )
     return _Drawn([found[triplet_id] for triplet_id in range(count)], len(found) / max(1, draws))
+
+
+def _draw_once(
+    collection: str,
+    scenes: Sequence[str],
+    triplet_ids: Sequence[int],
+    box: CentreBox,
+    pairs: PairPlacement,
+    seed: int,
+    attempt: int,
+) -> list[_Draw]:
+    """One draw of each of some triplets."""
+    again = () if attempt == 0 else (attempt,)
+    of_scenes = (
+        [(scenes[0], scenes[0])] * len(triplet_ids)
+        if len(scenes) == 1
+        else draw_scene_pairs(scenes, collection, triplet_ids, seed, attempt)
+    )
+    draws = []
+    for triplet_id, of_triplet in zip(triplet_ids, of_scenes, strict=True):
+        anchor, neighbor = pairs.points(*named_uniforms(seed, "pair", collection, triplet_id, *again, count=4))
+        distant = box.point(*named_uniforms(seed, "distant", collection, triplet_id, *again, count=2))
+        draws.append(_Draw(triplet_id, attempt, of_triplet, (anchor, neighbor, distant)))
+    return draws
+
+
+def _accepted(draws: Iterable[_Draw], accepts: Accepts) -> list[_Draw]:
+    """Those of which all tiles are accepted, by attempt; asked about scene by scene, since scenes are read for it."""
+    draws = [
+        draw
+        for draw in sorted(draws, key=lambda draw: draw.scenes[0])
+        if all(accepts(draw.scenes[0], *centre) for centre in draw.centres[:2])
+    ]
+    draws = [
+        draw for draw in sorted(draws, key=lambda draw: draw.scenes[1]) if accepts(draw.scenes[1], *draw.centres[2])
+    ]
+    return sorted(draws, key=lambda draw: draw.attempt)
 
 
 def _axes(domain: Domain, resolution: float) -> tuple[FloatArray, FloatArray]:

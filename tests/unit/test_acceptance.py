@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from convml_data.errors import PlanError
 from convml_data.geometry.local import LocalDomain
+from convml_data.tiles import acceptance
 from convml_data.tiles.acceptance import Conditions, SceneContents
 from convml_data.tiles.plan import plan_triplets
 
@@ -60,7 +66,9 @@ def test_cells_beyond_the_scene_count_as_missing() -> None:
     assert not contents.accepts("a", 192e3, 0.0)
 
 
-def plan(contents: SceneContents | None, count: int = 12, max_draws: int = 200):  # type: ignore[no-untyped-def]
+def plan(  # type: ignore[no-untyped-def]
+    contents: SceneContents | None, count: int = 12, max_draws: int = 200, scenes: Sequence[str] = SCENES
+):
     return plan_triplets(
         DOMAIN,
         2000.0,
@@ -68,7 +76,7 @@ def plan(contents: SceneContents | None, count: int = 12, max_draws: int = 200):
         {"train": count},
         1.0,
         0,
-        SCENES,
+        scenes,
         "f",
         accepts=None if contents is None else contents.accepts,
         max_draws=max_draws,
@@ -106,3 +114,55 @@ def test_too_few_accepted_draws_are_an_error() -> None:
     with pytest.raises(PlanError, match="12 of the 12 triplets of train were drawn 7 times") as raised:
         plan(contents, max_draws=7)
     assert raised.value.where == "sampling.accept"
+
+
+def test_each_triplet_takes_its_first_accepted_draw_however_many_more_are_allowed() -> None:
+    contents = SceneContents(Conditions(min_std=3.0), DOMAIN.grid(2000.0), 20, lambda _: (half_cloudy(), None))
+    enough = plan(contents)
+    for max_draws in range(1, 200):
+        try:
+            assert plan(contents, max_draws=max_draws) == enough
+        except PlanError:
+            continue
+        break
+    assert max_draws > 2
+    with pytest.raises(PlanError, match=f"1 of the 12 triplets of train were drawn {max_draws - 1} times"):
+        plan(contents, max_draws=max_draws - 1)
+
+
+def test_scenes_that_do_not_fit_into_memory_are_not_read_for_every_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [f"goes16__202002{day:02d}14{minute:02d}" for day in range(1, 11) for minute in range(0, 50, 10)]
+    opened: Counter[str] = Counter()
+
+    def read(scene_id: str) -> tuple[np.ndarray, None]:
+        opened[scene_id] += 1
+        return half_cloudy(), None
+
+    def planned():  # type: ignore[no-untyped-def]
+        opened.clear()
+        return plan(SceneContents(Conditions(min_std=9.8), DOMAIN.grid(2000.0), 20, read), 200, scenes=scenes)
+
+    all_fit = planned()
+    assert opened == Counter(scenes)
+    monkeypatch.setattr(acceptance, "BYTES_KEPT", 3 * half_cloudy().nbytes)
+    assert planned() == all_fit
+    draws = 200 / all_fit.accepted["train"]
+    assert len(scenes) < opened.total() < draws / 3
+
+
+def test_of_scenes_no_more_is_kept_than_fits_and_nothing_after_planning(monkeypatch: pytest.MonkeyPatch) -> None:
+    references: list[weakref.ref[np.ndarray]] = []
+    monkeypatch.setattr(acceptance, "BYTES_KEPT", 3 * half_cloudy().nbytes)
+
+    def read(_: str) -> tuple[np.ndarray, None]:
+        fields = half_cloudy()
+        references.append(weakref.ref(fields))
+        return fields, None
+
+    contents = SceneContents(Conditions(), DOMAIN.grid(2000.0), 20, read)
+    for scene_id in SCENES:
+        contents.accepts(scene_id, 0.0, 0.0)
+    assert [reference() is not None for reference in references] == [False] * 3 + [True] * 3
+    del contents
+    gc.collect()
+    assert not any(reference() is not None for reference in references)
