@@ -381,19 +381,25 @@ def test_no_pictures(tmp_path: Path, infrared: str) -> None:
 # Quality, time and place
 
 
-def test_scenes_that_show_too_little_are_dropped_and_the_ledger_says_so(
-    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    meta = of_real_granules(
+def aerosol_meta(shared_data: Path, min_valid_share: float, t_end: str) -> dict[str, Any]:
+    """AOD of real granules from 14:00 to a clock time, which has values in a part of the domain only."""
+    return of_real_granules(
         shared_data,
         source="goes16",
         product="AOD",
         sector="C",
-        quality={"flags": "any", "min_valid_share": 0.0},
-        time={"t_start": "2018-11-15T14:00", "t_end": "2018-11-15T14:30"},
+        quality={"flags": "any", "min_valid_share": min_valid_share},
+        time={"t_start": "2018-11-15T14:00", "t_end": f"2018-11-15T{t_end}"},
         domain=around(30.0, -88.0, 800e3),
-        sampling={"resolution": 8e3, "triplets": {"N_triplets": 2, "tile_N": 32}},
+        sampling={"resolution": 8e3},
     )
+
+
+def test_scenes_that_show_too_little_are_dropped_and_the_ledger_says_so(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = aerosol_meta(shared_data, min_valid_share=0.0, t_end="14:30")
+    meta["sampling"]["triplets"] = {"N_triplets": 2, "tile_N": 32}
     dataset = write_meta(tmp_path / "aerosol", meta)
     assert run("crop", dataset) == 0
     shares = {row["scene_id"]: row["coverage"]["valid_share"] for row in ledger_of(dataset)["rows"]}
@@ -412,16 +418,7 @@ def test_scenes_that_show_too_little_are_dropped_and_the_ledger_says_so(
 
 
 def test_the_limit_also_holds_for_scenes_that_were_never_cropped(tmp_path: Path, shared_data: Path) -> None:
-    meta = of_real_granules(
-        shared_data,
-        source="goes16",
-        product="AOD",
-        sector="C",
-        quality={"flags": "any", "min_valid_share": 1.0},
-        time={"t_start": "2018-11-15T14:00", "t_end": "2018-11-15T14:10"},
-        domain=around(30.0, -88.0, 800e3),
-        sampling={"resolution": 8e3},
-    )
+    meta = aerosol_meta(shared_data, min_valid_share=1.0, t_end="14:10")
     dataset = write_meta(tmp_path / "aerosol", meta)
     assert run("regrid", dataset) == 0
     assert scene_ids_of(dataset) == []
@@ -460,16 +457,7 @@ def test_two_datasets_do_not_share_a_root(tmp_path: Path, infrared: str, capsys:
 
 
 def test_scenes_that_were_dropped_fail_no_later_run(tmp_path: Path, shared_data: Path) -> None:
-    meta = of_real_granules(
-        shared_data,
-        source="goes16",
-        product="AOD",
-        sector="C",
-        quality={"flags": "any", "min_valid_share": 0.999},
-        time={"t_start": "2018-11-15T14:00", "t_end": "2018-11-15T14:10"},
-        domain=around(30.0, -88.0, 800e3),
-        sampling={"resolution": 8e3},
-    )
+    meta = aerosol_meta(shared_data, min_valid_share=0.999, t_end="14:10")
     dataset = write_meta(tmp_path / "aerosol", meta)
     assert run("scene-ids", dataset) == 0
     scene_ids = scene_ids_of(dataset)

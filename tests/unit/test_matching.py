@@ -51,48 +51,41 @@ def expected(pairs: Mapping[str, str]) -> dict[str, datetime]:
 
 
 @pytest.mark.parametrize(
-    ("scene_clocks", "aux_clocks", "dt_aux", "pairs"),
+    ("strategy", "scene_clocks", "aux_clocks", "dt_aux", "pairs"),
     [
-        pytest.param("12:07", "12:00, 12:15", 30, {"12:07": "12:00"}, id="nearest"),
-        pytest.param("12:00", "12:15", 30, {"12:00": "12:15"}, id="at the limit, aux later"),
-        pytest.param("12:30", "12:15", 30, {"12:30": "12:15"}, id="at the limit, aux earlier"),
-        pytest.param("12:00", "12:15:01", 30, {}, id="one second beyond the limit"),
-        pytest.param("12:10", "12:00, 12:20", 30, {"12:10": "12:00"}, id="equally near: the earlier"),
+        pytest.param(ALL, "12:07", "12:00, 12:15", 30, {"12:07": "12:00"}, id="all: nearest"),
+        pytest.param(ALL, "12:00", "12:15", 30, {"12:00": "12:15"}, id="at the limit, aux later"),
+        pytest.param(ALL, "12:30", "12:15", 30, {"12:30": "12:15"}, id="at the limit, aux earlier"),
+        pytest.param(ALL, "12:00", "12:15:01", 30, {}, id="all: one second beyond the limit"),
+        pytest.param(ALL, "12:10", "12:00, 12:20", 30, {"12:10": "12:00"}, id="equally near: the earlier"),
         pytest.param(
-            "12:00, 12:10, 12:20", "12:10", 20, dict.fromkeys(("12:00", "12:10", "12:20"), "12:10"), id="shared"
+            ALL, "12:00, 12:10, 12:20", "12:10", 20, dict.fromkeys(("12:00", "12:10", "12:20"), "12:10"), id="shared"
         ),
-        pytest.param("12:00", "12:00", 1, {"12:00": "12:00"}, id="same time"),
-        pytest.param("12:00", "11:00, 13:00", 30, {}, id="none near"),
-        pytest.param("", "12:00", 30, {}, id="no scene"),
-    ],
-)
-def test_every_scene_takes_its_nearest_aux_time(
-    scene_clocks: str, aux_clocks: str, dt_aux: float, pairs: dict[str, str]
-) -> None:
-    rows = match_scenes(scenes(scene_clocks), times(aux_clocks), ALL, minutes(dt_aux), None)
-    assert [row.scene_id for row in rows] == list(scenes(scene_clocks))
-    assert taken(rows) == expected(pairs)
-
-
-@pytest.mark.parametrize(
-    ("scene_clocks", "aux_clocks", "dt_aux", "pairs"),
-    [
-        pytest.param("12:00, 12:10, 12:20", "12:11", 30, {"12:10": "12:11"}, id="nearest"),
-        pytest.param("12:00, 12:10", "12:05", 30, {"12:00": "12:05"}, id="equally near scenes: the earlier"),
-        pytest.param("12:00", "12:15", 30, {"12:00": "12:15"}, id="at the limit"),
-        pytest.param("12:00", "12:15:01", 30, {}, id="one second beyond the limit"),
+        pytest.param(ALL, "12:00", "12:00", 1, {"12:00": "12:00"}, id="same time"),
+        pytest.param(ALL, "12:00", "11:00, 13:00", 30, {}, id="none near"),
+        pytest.param(ALL, "", "12:00", 30, {}, id="all: no scene"),
+        pytest.param(SINGLE, "12:00, 12:10, 12:20", "12:11", 30, {"12:10": "12:11"}, id="single: nearest"),
+        pytest.param(SINGLE, "12:00, 12:10", "12:05", 30, {"12:00": "12:05"}, id="equally near scenes: the earlier"),
+        pytest.param(SINGLE, "12:00", "12:15", 30, {"12:00": "12:15"}, id="at the limit"),
+        pytest.param(SINGLE, "12:00", "12:15:01", 30, {}, id="single: one second beyond the limit"),
         # The older software let the last one win.
-        pytest.param("12:00", "11:58, 12:01, 12:05", 30, {"12:00": "12:01"}, id="several go to one scene: the nearest"),
-        pytest.param("12:00", "11:59, 12:01", 30, {"12:00": "11:59"}, id="several equally near: the earlier"),
-        pytest.param("12:00, 12:30", "12:01, 12:02", 60, {"12:00": "12:01"}, id="an unused one goes to no other scene"),
-        pytest.param("12:00, 12:10", "11:53, 12:06", 30, {"12:00": "11:53", "12:10": "12:06"}, id="not its nearest"),
-        pytest.param("", "12:00", 30, {}, id="no scene"),
+        pytest.param(
+            SINGLE, "12:00", "11:58, 12:01, 12:05", 30, {"12:00": "12:01"}, id="several go to one scene: the nearest"
+        ),
+        pytest.param(SINGLE, "12:00", "11:59, 12:01", 30, {"12:00": "11:59"}, id="several equally near: the earlier"),
+        pytest.param(
+            SINGLE, "12:00, 12:30", "12:01, 12:02", 60, {"12:00": "12:01"}, id="an unused one goes to no other scene"
+        ),
+        pytest.param(
+            SINGLE, "12:00, 12:10", "11:53, 12:06", 30, {"12:00": "11:53", "12:10": "12:06"}, id="not its nearest"
+        ),
+        pytest.param(SINGLE, "", "12:00", 30, {}, id="single: no scene"),
     ],
 )
-def test_every_aux_time_goes_to_its_nearest_scene(
-    scene_clocks: str, aux_clocks: str, dt_aux: float, pairs: dict[str, str]
+def test_every_scene_or_every_aux_time_goes_to_its_nearest(
+    strategy: Strategy, scene_clocks: str, aux_clocks: str, dt_aux: float, pairs: dict[str, str]
 ) -> None:
-    rows = match_scenes(scenes(scene_clocks), times(aux_clocks), SINGLE, minutes(dt_aux), None)
+    rows = match_scenes(scenes(scene_clocks), times(aux_clocks), strategy, minutes(dt_aux), None)
     assert [row.scene_id for row in rows] == list(scenes(scene_clocks))
     assert taken(rows) == expected(pairs)
 
