@@ -67,12 +67,13 @@ def ledger_is_current(store: DatasetStore) -> bool:
 def current_ledger(store: DatasetStore) -> Ledger:
     """The ledger on disk; StoreError where meta.yaml or the archive has changed since it was made."""
     store.claim_root()
-    ledger = store.read_ledger()
+    ledger, aux = store.read_ledger(), store.dataset.aux_name
     if not _is_current(store, ledger):
+        command, asset = ("scene-ids", "scene_ids") if aux is None else (f"scene-ids --aux-name {aux}", "matches")
         raise StoreError(
             f"meta.yaml or the archive has changed since this ledger was made from {ledger.archive}",
             where=store.files.url(store.layout.ledger),
-            remedy="Run `convml-data scene-ids`, or materialize `scene_ids` first",
+            remedy=f"Run `convml-data {command}`, or materialize `{asset}` first",
         )
     return ledger
 

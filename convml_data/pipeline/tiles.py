@@ -19,7 +19,8 @@ from convml_data.geometry.local import LocalDomain
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import TrajectoryTiles, Triplets
-from convml_data.pipeline.acceptance import scene_contents
+from convml_data.pipeline.acceptance import contents_made_from, mask_product, scene_contents
+from convml_data.pipeline.discovery import ledger_is_current
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
 from convml_data.tiles.plan import TilePlan, TileSpec, plan_triplets
@@ -62,7 +63,7 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         neigh_dist_scaling=triplets.neigh_dist_scaling,
         seed=dataset.meta.sampling.seed,
         scene_ids=ledger.scene_ids,
-        fingerprint=_plan_fingerprint(dataset, ledger, "tile_plan"),
+        fingerprint=_plan_fingerprint(store, ledger, "tile_plan"),
     )
     store.write_tile_plan(plan)
     return plan
@@ -101,7 +102,7 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
         tile_n=around.tile_N,
         resolution=dataset.meta.sampling.resolution,
         max_dt=dataset.meta.trajectories.max_dt,
-        fingerprint=_plan_fingerprint(dataset, ledger, "trajectory_plan"),
+        fingerprint=_plan_fingerprint(store, ledger, "trajectory_plan"),
     )
     if not plan.tiles:
         why = next(iter(plan.without.values()), "there is no scene")
@@ -155,7 +156,7 @@ def scenes_to_crop_first(store: DatasetStore, ledger: Ledger) -> list[str]:
 
 
 def tile_plan_is_current(store: DatasetStore) -> bool:
-    """Whether there is a plan that was drawn from this ``meta.yaml`` and these scenes."""
+    """Whether there is a plan that was drawn from this ``meta.yaml`` and these scenes, and from what they show now."""
     name = store.layout.tile_plan
     return store.files.exists(name) and _is_current(store, store.read_tile_plan(), "tile_plan")
 
@@ -164,8 +165,11 @@ def current_tile_plan(store: DatasetStore) -> TilePlan:
     """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
     plan = store.read_tile_plan()
     if not _is_current(store, plan, "tile_plan"):
+        what = (
+            "meta.yaml or the scenes" if mask_product(store.primary) is None else "meta.yaml, the scenes or the masks"
+        )
         raise PlanError(
-            "meta.yaml or the scenes have changed since this plan was drawn",
+            f"{what} have changed since this plan was drawn",
             where=store.files.url(store.layout.tile_plan),
             remedy="Run `convml-data tiles`, or materialize `tile_plan` before the tiles",
         )
@@ -173,13 +177,17 @@ def current_tile_plan(store: DatasetStore) -> TilePlan:
 
 
 def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:
-    """Whether a plan was made from the present ``meta.yaml`` and the dataset's own scenes."""
+    """Whether a plan was made from the present ``meta.yaml`` and the dataset's own scenes, and what they show now."""
     primary = store.primary
-    return plan.fingerprint == _plan_fingerprint(primary.dataset, primary.read_ledger(), stage)
+    of_mask = mask_product(primary) if stage == "tile_plan" else None
+    if of_mask is not None and not ledger_is_current(of_mask):
+        return False  # the masks may go with other scenes now
+    return plan.fingerprint == _plan_fingerprint(primary, primary.read_ledger(), stage)
 
 
-def _plan_fingerprint(dataset: Dataset, ledger: Ledger, stage: _PlanStage) -> str:
-    return fingerprint([dataset.fingerprint(stage), ledger.scene_ids])
+def _plan_fingerprint(store: DatasetStore, ledger: Ledger, stage: _PlanStage) -> str:
+    shown = contents_made_from(store, ledger) if stage == "tile_plan" else []
+    return fingerprint([store.dataset.fingerprint(stage), ledger.scene_ids, *shown])
 
 
 def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:
