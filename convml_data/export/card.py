@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 
 from convml_data.errors import StoreError
-from convml_data.export.geoparquet import KINDS, planned_tiles
+from convml_data.export.geoparquet import KINDS, planned_tiles, tiles_there
 from convml_data.export.whole_files import writing
 from convml_data.geometry.local import Domain, LocalDomain
 from convml_data.markdown import markdown_table
@@ -56,7 +55,11 @@ class CardFacts:
     Parameters
     ----------
     name
-        Of the dataset.
+        Of the dataset, and of the auxiliary product where the card is of one.
+    scenes_folder, triplets_folder
+        Where scenes on the domain's grid and triplets lie, relative to the dataset's root.
+    whole_triplets
+        Whether all three tiles of each triplet are there, as of the dataset's own product.
     source, product
         Of the data.
     satellites
@@ -88,6 +91,9 @@ class CardFacts:
     """
 
     name: str
+    scenes_folder: str
+    triplets_folder: str
+    whole_triplets: bool
     source: str
     product: str
     satellites: tuple[str, ...]
@@ -128,7 +134,10 @@ def card_facts(store: DatasetStore, statistics: Sequence[Statistics] = ()) -> Ca
             f"this cannot be read ({error.strerror or error})", where=str(dataset.directory / META_NAME)
         ) from error
     return CardFacts(
-        name=dataset.name,
+        name=dataset.name if dataset.aux_name is None else f"{dataset.name}/{dataset.aux_name}",
+        scenes_folder=store.layout.folder(["regridded"]),
+        triplets_folder=store.tile_folder("triplet_tiles"),
+        whole_triplets=store.shows_whole_triplets("triplet_tiles"),
         source=meta.source,
         product=meta.product,
         satellites=tuple(sorted({row.scan.satellite for row in ledger.scenes})),
@@ -139,7 +148,7 @@ def card_facts(store: DatasetStore, statistics: Sequence[Statistics] = ()) -> Ca
         scenes=len(ledger.scenes),
         drops=ledger.drops(),
         unread=sum(row.problem is not None for row in ledger.scenes),
-        tiles=_tiles_there(store),
+        tiles=_counts(store),
         splitting=None if triplets is None else triplets.scene_collections_splitting,
         statistics=tuple(statistics),
         packed=store.packs,
@@ -147,15 +156,12 @@ def card_facts(store: DatasetStore, statistics: Sequence[Statistics] = ()) -> Ca
     )
 
 
-def _tiles_there(store: DatasetStore) -> dict[tuple[str, str], int]:
-    there: dict[str, Collection[str]] = {}
-    counts: Counter[tuple[str, str]] = Counter()
-    for stage, tile in planned_tiles(store):
-        shown = store.shown_tiles(stage, tile.collection)
-        if shown.place not in there:
-            there[shown.place] = frozenset(shown.stored())
-        counts[KINDS[stage], tile.collection] += tile.name in there[shown.place]
-    return dict(counts)
+def _counts(store: DatasetStore) -> dict[tuple[str, str], int]:
+    """How many of each kind and collection are planned and there; 0 where all are missing."""
+    counts = {(KINDS[stage], tile.collection): 0 for stage, tile in planned_tiles(store)}
+    for stage, tile, _ in tiles_there(store):
+        counts[KINDS[stage], tile.collection] += 1
+    return counts
 
 
 def card_text(facts: CardFacts) -> str:
@@ -274,21 +280,22 @@ def _loading(facts: CardFacts) -> str:
     triplets = {collection: count for (kind, collection), count in facts.tiles.items() if kind == "triplet"}
     collection = max(triplets, key=lambda name: triplets[name], default=None)
     if collection is None:
-        return """Scenes on the domain's grid are `(…, y, x)` with y ascending to the north, in `rect/` as netCDF-4:
+        return f"""Scenes on the domain's grid are `(…, y, x)` with y ascending to the north, as netCDF-4:
 
 ```python
 import xarray as xr
 
-scene = xr.open_dataset("rect/<scene ID>.nc", engine="h5netcdf")
+scene = xr.open_dataset("{facts.scenes_folder}/<scene ID>.nc", engine="h5netcdf")
 ```
 
-or, where `meta.yaml` asks for Zarr, in `rect.zarr/`."""
+or, where `meta.yaml` asks for Zarr, in `{facts.scenes_folder}.zarr/`."""
+    folder = f"{facts.triplets_folder}/{collection}"
     tiles = f"""Tiles are netCDF-4 files, `(…, y, x)` with y ascending to the north, and pictures with north at the top:
 
 ```python
 import xarray as xr
 
-tile = xr.open_dataset("triplets/{collection}/00000_anchor.nc", engine="h5netcdf")
+tile = xr.open_dataset("{folder}/00000_anchor.nc", engine="h5netcdf")
 ```"""
     if facts.packed:
         tiles = f"""Tiles are in a Zarr store for each collection, `(…, y, x)` with y ascending to the north:
@@ -297,14 +304,22 @@ tile = xr.open_dataset("triplets/{collection}/00000_anchor.nc", engine="h5netcdf
 from convml_data.store.files import Files
 from convml_data.store.packed_tiles import PackedTiles
 
-tile = PackedTiles(Files("."), "triplets/{collection}").open("00000_anchor")  # an xarray.Dataset
+tile = PackedTiles(Files("."), "{folder}").open("00000_anchor")  # an xarray.Dataset
 ```"""
     return f"""{tiles}
 
 As tensors `(bands, y, x)` with north at the top, with `pip install 'convml-data[torch]'`:
 
 ```python
-from convml_data.torch import TripletDataset
-
-anchor, neighbor, distant = TripletDataset(".", "{collection}")[0]
+{_as_tensors(facts.whole_triplets, collection, folder)}
 ```"""
+
+
+def _as_tensors(whole_triplets: bool, collection: str, folder: str) -> str:
+    if not whole_triplets:  # some scenes have no image
+        return f"""from convml_data.torch import TileDataset
+
+tile = TileDataset(".", "{folder}")[0]"""
+    return f"""from convml_data.torch import TripletDataset
+
+anchor, neighbor, distant = TripletDataset(".", "{collection}")[0]"""

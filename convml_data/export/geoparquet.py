@@ -120,6 +120,12 @@ def samples(store: DatasetStore) -> Iterator[Sample]:
     StoreError
         The description of a tile is damaged or not that of the planned tile.
     """
+    for stage, tile, shown in tiles_there(store):
+        yield _sample(store, stage, tile, shown)
+
+
+def tiles_there(store: DatasetStore) -> Iterator[tuple[TileStage, Tile, ShownTiles]]:
+    """The tiles that are planned and have data, each with its kind and the collection that shows it."""
     there: dict[str, tuple[ShownTiles, frozenset[str]]] = {}
     for stage, tile in planned_tiles(store):
         shown = store.shown_tiles(stage, tile.collection)
@@ -127,7 +133,7 @@ def samples(store: DatasetStore) -> Iterator[Sample]:
             there[shown.place] = shown, frozenset(shown.stored())
         shown, names = there[shown.place]
         if tile.name in names:
-            yield _sample(store, stage, tile, shown)
+            yield stage, tile, shown
 
 
 def planned_tiles(store: DatasetStore) -> Iterator[tuple[TileStage, Tile]]:

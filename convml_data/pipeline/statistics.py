@@ -7,14 +7,16 @@ from pathlib import Path
 
 from convml_data.errors import StoreError
 from convml_data.export.card import write_card
-from convml_data.export.geoparquet import write_index
+from convml_data.export.geoparquet import tiles_there, write_index
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import tile_fingerprint
 from convml_data.pipeline.tiles import current_tile_plan, tiles_of_scenes
 from convml_data.report.statistics import Statistics, statistics_of
+from convml_data.scenes.ledger import Ledger, LedgerRow
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.shown_tiles import ShownTiles
 from convml_data.tiles.plan import TileSpec
+from convml_data.tiles.tile import Tile, TileStage
 
 #: The collection that statistics are of unless another is named: what a network is trained on.
 TRAIN = "train"
@@ -60,8 +62,7 @@ def _present_tiles(store: DatasetStore, collection: str) -> list[TileSpec]:
     wanted = [tile for tile in plan.tiles if tile.collection == collection and tile.scene_id in rows]
     arrays = store.shown_tiles("triplet_tiles", collection)
     for tile in wanted:
-        made_from = tile_fingerprint(store.dataset, rows[tile.scene_id], "triplet_tiles", tile)
-        if (arrays.attributes(tile.name) or {}).get("fingerprint") != made_from:
+        if not _is_current(store, arrays, rows[tile.scene_id], "triplet_tiles", tile):
             raise StoreError(
                 "this tile is missing, or was made from other settings",
                 where=arrays.url(tile.name),
@@ -84,12 +85,44 @@ def kept_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics 
 
 
 def export(store: DatasetStore, folder: Path) -> int:
-    """Write the index of all tiles and the dataset's card into a folder; how many tiles there are."""
+    """Write the index of all tiles and the dataset's card into a folder; how many tiles there are.
+
+    Raises
+    ------
+    ConvmlError
+        As :func:`~convml_data.export.geoparquet.write_index`.
+    PlanError, StoreError
+        The scenes, a plan or a tile are not of the present settings.
+    """
     if store.dataset.tile_stages:
-        current_ledger(store)
+        ledger = current_ledger(store)
         for stage in store.dataset.tile_stages:
             tiles_of_scenes(store, stage, ())  # or an error, where its plan is not of the present settings
+        _require_current_tiles(store, ledger)
     statistics = kept_statistics(store)
     tiles = write_index(store, folder / "index.parquet")
     write_card(store, folder / "README.md", [] if statistics is None else [statistics])
     return tiles
+
+
+def _require_current_tiles(store: DatasetStore, ledger: Ledger) -> None:
+    """See that of the planned tiles those that are there are of the present settings, each by its own file."""
+    rows = {row.scene_id: row for row in ledger.scenes}
+    outdated = [
+        shown.url(tile.name)
+        for stage, tile, shown in tiles_there(store)
+        if not _is_current(store, shown, rows.get(tile.scene_id), stage, tile)
+    ]
+    if outdated:
+        others = f", and so are {len(outdated) - 1} others" if len(outdated) > 1 else ""
+        raise StoreError(
+            f"this tile was made from other settings or is not whole{others}",
+            where=outdated[0],
+            remedy="Run `convml-data tiles` for this kind of tiles first",
+        )
+
+
+def _is_current(store: DatasetStore, shown: ShownTiles, row: LedgerRow | None, stage: TileStage, tile: Tile) -> bool:
+    """Whether a tile is there and was made from the present settings; ``row`` is None if its scene is none."""
+    attributes = shown.attributes(tile.name) or {}
+    return row is not None and attributes.get("fingerprint") == tile_fingerprint(store.dataset, row, stage, tile)

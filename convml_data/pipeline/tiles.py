@@ -16,7 +16,6 @@ from typing import Literal
 from convml_data.errors import PlanError
 from convml_data.fingerprints import fingerprint
 from convml_data.geometry.local import LocalDomain
-from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import TrajectoryTiles, Triplets
 from convml_data.pipeline.acceptance import contents_made_from, mask_product, scene_contents

@@ -97,6 +97,12 @@ def test_an_image_of_each_scan_of_the_same_satellite(dataset: Path) -> None:
         assert np.isfinite(aux["bt_9"]).all()
         # Cold clouds are cold in both.
         assert np.corrcoef(aux["bt_9"].values.ravel(), tile["bt_13"].values.ravel())[0, 1] > 0.5
+    assert run("export", dataset, "water_vapour") == 0
+    card = (dataset / "export/water_vapour/README.md").read_text()
+    assert "# clouds/water_vapour" in card
+    assert 'xr.open_dataset("triplets/water_vapour/train/00000_anchor.nc"' in card
+    assert 'TileDataset(".", "triplets/water_vapour/train")' in card
+    assert 'open_dataset("triplets/train' not in card
 
 
 def test_hourly_images_go_to_the_nearest_scene_only(

@@ -354,3 +354,31 @@ def test_an_index_and_a_card_go_with_the_tiles(small_archive: str, tmp_path: Pat
     assert head["pretty_name"] == "passed_on" or "passed_on" in card
     for word in ("goes16", "truecolor_rgb", "train", "study", "Statistics", "mean"):
         assert word in card
+
+
+def test_tiles_of_other_settings_are_not_passed_on(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = meta_of(small_archive, 2, sliding_window={"tile_N": 30}, **triplets())
+    dataset = write_meta(tmp_path / "passed_on", meta)
+
+    def export() -> int:
+        capsys.readouterr()
+        return main(["export", "--data-path", str(dataset)])
+
+    assert tiles(dataset) == 0
+    assert export() == 0
+    before = (dataset / "export/index.parquet").read_bytes()
+    # The scenes and the plan stay as they are, and the tiles are of another interpolation.
+    meta["sampling"]["method"] = "nearest"
+    write_meta(dataset, meta)
+    assert export() == 1
+    error = capsys.readouterr().err
+    assert f"{dataset}/triplets/study/00000_anchor.nc: this tile was made from other settings or is not whole" in error
+    assert "and so are 17 others" in error
+    assert (dataset / "export/index.parquet").read_bytes() == before
+    assert tiles(dataset) == 0
+    assert export() == 0
+    (dataset / "triplets/train/00002_distant.nc").unlink()
+    assert export() == 1
+    assert f"{dataset}/triplets/train/00002_distant.nc: this tile" in capsys.readouterr().err

@@ -459,6 +459,9 @@ class TestCard:
         text = card_text(replace(facts, tiles={}, splitting=None, drops={}, domain=None))
         assert "There are none: the dataset is one of whole scenes." in text
         assert 'xr.open_dataset("rect/<scene ID>.nc"' in text
+        of_aux = card_text(replace(facts, tiles={}, splitting=None, scenes_folder="rect/aux/height"))
+        assert 'xr.open_dataset("rect/aux/height/<scene ID>.nc"' in of_aux
+        assert "`rect/aux/height.zarr/`" in of_aux
         assert "shared out" not in text
         assert "| domain |" not in text
 
