@@ -345,6 +345,7 @@ def _tile_stage(session: _Session, kind: str | None) -> TileStage:
 def _make_plan(session: _Session, stage: TileStage) -> None:
     """Plan the tiles of a kind where they are not planned yet, and say what a user should know of the plan."""
     from convml_data.pipeline.tiles import tile_plan_is_current, trajectory_plan_is_current
+    from convml_data.tiles.leakage import leakage
 
     if stage == "trajectory_tiles":
         if not trajectory_plan_is_current(session.store):
@@ -356,7 +357,7 @@ def _make_plan(session: _Session, stage: TileStage) -> None:
             _regrid_to_know_what_tiles_show(session)
             session.materialize("tile_plan")
         plan = session.store.read_tile_plan()
-        for warning in plan.warnings:
+        for warning in (*plan.warnings, *leakage(plan.scenes, None).warnings):
             print(f"warning: {warning}", file=sys.stderr)
         for reason, count in Counter(plan.left_over.values()).items():
             print(f"{count} scenes are left over: {reason}")

@@ -107,9 +107,10 @@ def test_every_command_says_what_it_did(example: Example) -> None:
 
 def test_the_warnings_are_said_once(example: Example) -> None:
     warnings = [line for line in example.warned["tiles"].splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 3
+    assert len(warnings) == 4
     assert all("256 km long and the domain only 200 km" in warning for warning in warnings[:2])
     assert "'study' has one scene" in warnings[2]
+    assert "Scenes of study and train start as little as 10 min apart" in warnings[3]
     for command in ("scene-ids", "crop", "regrid"):
         assert "warning" not in example.warned[command].lower()
 
