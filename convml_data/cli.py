@@ -85,7 +85,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 def _validate(arguments: argparse.Namespace) -> int:
     from convml_data.meta.dataset import load_dataset
     from convml_data.sources import check_functions
-    from convml_data.tiles.plan import box_for_triplets
+    from convml_data.tiles.fitting import check_tiles_fit
 
     dataset = load_dataset(arguments.data_path)
     if not dataset.is_located:
@@ -93,9 +93,8 @@ def _validate(arguments: argparse.Namespace) -> int:
 
         dataset = DatasetStore.of(dataset).dataset
     check_functions(dataset)
-    triplets, length = dataset.meta.sampling.triplets, dataset.tile_length
-    if triplets is not None and length is not None and dataset.is_located:
-        box_for_triplets(dataset.domain, length, triplets.neigh_dist_scaling * length)
+    if dataset.is_located:
+        check_tiles_fit(dataset)
     print(_summary(dataset))
     return 0
 
@@ -132,15 +131,11 @@ def _summary(dataset: Dataset) -> str:
             ("", f"tiles of {triplets.tile_N} × {triplets.tile_N} cells"),
             ("", f"that is {_kilometres(tile_length, tile_length)}"),
         ]
-        if dataset.is_located and dataset.read_domain != dataset.domain:
-            read = dataset.read_domain
-            rows.append(
-                (
-                    "warning",
-                    "tiles reach beyond the domain, so that data is read from "
-                    f"{_kilometres(read.l_zonal, read.l_meridional)}",
-                )
-            )
+    cut_from_pixels = triplets is not None or meta.sampling.trajectories is not None
+    if cut_from_pixels and dataset.is_located and dataset.read_domain != dataset.domain:
+        read = dataset.read_domain
+        beyond = f"data is read from {_kilometres(read.l_zonal, read.l_meridional)}"
+        rows.append(("warning", f"tiles reach beyond the domain, so that {beyond}"))
     rows.append(("storage", f"{meta.storage.format} in {dataset.root}"))
     return "\n".join(f"{name:<9} {fact}" for name, fact in rows)
 

@@ -100,7 +100,7 @@ class Meta(DataSection):
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
-        resolution, triplets = self.sampling.resolution, self.sampling.triplets
+        sampling, resolution = self.sampling, self.sampling.resolution
         domain = self.domain
         shortest = min(domain.l_zonal or math.inf, domain.l_meridional or math.inf) if domain else math.inf
         if resolution > shortest:
@@ -108,11 +108,12 @@ class Meta(DataSection):
                 f"sampling.resolution: {resolution:.12g} is longer than the domain's shortest side {shortest:.12g}",
                 "both are in metres; give a finer resolution or a larger domain",
             )
-        if triplets is not None and triplets.tile_N * resolution > LONGEST_SIDE:
-            raise ValueError(
-                f"sampling.triplets.tile_N: {triplets.tile_N} cells of {resolution:.12g} m do not fit on the earth",
-                "give a smaller tile_N or a finer resolution",
-            )
+        for key, tiles in {"triplets": sampling.triplets, "trajectories": sampling.trajectories}.items():
+            if tiles is not None and tiles.tile_N * resolution > LONGEST_SIDE:
+                raise ValueError(
+                    f"sampling.{key}.tile_N: {tiles.tile_N} cells of {resolution:.12g} m do not fit on the earth",
+                    "give a smaller tile_N or a finer resolution",
+                )
         return self
 
     @model_validator(mode="after")

@@ -232,3 +232,13 @@ class Sampling(Section):
             if synonym in renamed:
                 renamed[key] = renamed.pop(synonym)
         return renamed
+
+    @model_validator(mode="after")
+    def _triplets_are_there(self) -> Self:
+        for key, asks in {"accept": self.accept is not None, "snap_to_grid": self.snap_to_grid}.items():
+            if asks and self.triplets is None:
+                raise ValueError(
+                    f"{key}: is for the tiles of triplets, of which none are asked for",
+                    "leave it out, or add `triplets: {N_triplets: {train: 10, study: 2}, tile_N: 256}`",
+                )
+        return self

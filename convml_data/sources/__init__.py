@@ -85,11 +85,24 @@ def archive_of(dataset: Dataset) -> str:
 def check_functions(dataset: Dataset) -> None:
     """See that what ``meta.yaml`` names exists: the user's functions, and satpy's composite where satpy is installed.
 
+    Of auxiliary products too.
+
     Raises
     ------
     MetaError
         It does not.
     """
+    meta = dataset.meta
+    for each in (dataset, *map(dataset.aux, meta.aux_products)):
+        _check_functions_of_product(each)
+    accept = meta.sampling.accept
+    if accept is not None and accept.cloud_mask is not None and accept.cloud_mask not in meta.aux_products:
+        from convml_data.user_functions import ARGUMENT, load_function
+
+        load_function(dataset.functions_file, accept.cloud_mask, (ARGUMENT.format("scene"),))
+
+
+def _check_functions_of_product(dataset: Dataset) -> None:
     from convml_data.meta.products import Composite, UserFunction
 
     meta, product = dataset.meta, dataset.product
@@ -102,11 +115,6 @@ def check_functions(dataset: Dataset) -> None:
         from convml_data.user_functions import ARGUMENT, load_function
 
         load_function(dataset.functions_file, meta.image_function, (ARGUMENT.format("scene"),))
-    accept = meta.sampling.accept
-    if accept is not None and accept.cloud_mask is not None and accept.cloud_mask not in meta.aux_products:
-        from convml_data.user_functions import ARGUMENT, load_function
-
-        load_function(dataset.functions_file, accept.cloud_mask, (ARGUMENT.format("scene"),))
     if isinstance(product, Composite):
         from convml_data.errors import MetaError
         from convml_data.meta.load import META_NAME
@@ -115,7 +123,8 @@ def check_functions(dataset: Dataset) -> None:
         try:
             check_composite(product.name)
         except MetaError as error:
-            where = f"{dataset.directory / META_NAME}: {error.where}"
+            section = "" if dataset.aux_name is None else f"aux_products.{dataset.aux_name}."
+            where = f"{dataset.directory / META_NAME}: {section}{error.where}"
             raise MetaError(error.what, where=where, remedy=error.remedy) from error
 
 

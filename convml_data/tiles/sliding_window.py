@@ -79,6 +79,32 @@ def windows_over(shape: tuple[int, int], tile_n: int, step: int) -> Iterator[Win
             yield Window(ny - from_top - tile_n, ny - from_top, i0, i0 + tile_n)
 
 
+def require_fit(grid: LocalGrid, tile_n: int, where: str) -> None:
+    """See that tiles that are slices of scenes fit into their grid.
+
+    Parameters
+    ----------
+    grid
+        Of the scenes.
+    tile_n
+        Cells along a side of a tile.
+    where
+        Key of ``meta.yaml`` that asks for such tiles.
+
+    Raises
+    ------
+    PlanError
+        The grid is smaller than a tile.
+    """
+    ny, nx = grid.shape
+    if tile_n > min(ny, nx):
+        raise PlanError(
+            f"tiles of {tile_n} x {tile_n} cells do not fit into the domain's {nx} x {ny}",
+            where=where,
+            remedy="Give a smaller tile_N, a finer resolution or a larger domain",
+        )
+
+
 def tiles_over(scene_id: str, grid: LocalGrid, tile_n: int, step: int) -> tuple[WindowTile, ...]:
     """All tiles of a scene on the domain's grid.
 
@@ -87,14 +113,8 @@ def tiles_over(scene_id: str, grid: LocalGrid, tile_n: int, step: int) -> tuple[
     PlanError
         The grid is smaller than a tile.
     """
+    require_fit(grid, tile_n, "sampling.sliding_window.tile_N")
     windows = list(windows_over(grid.shape, tile_n, step))
-    if not windows:
-        ny, nx = grid.shape
-        raise PlanError(
-            f"tiles of {tile_n} x {tile_n} cells do not fit into the domain's {nx} x {ny}",
-            where="sampling.sliding_window.tile_N",
-            remedy="Give a smaller tile_N, a finer resolution or a larger domain",
-        )
     x, y, on_earth = grid.x, grid.y, grid.crs is not None
     tiles = []
     for tile_id, window in enumerate(windows):

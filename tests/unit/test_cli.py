@@ -51,6 +51,58 @@ def test_validate_refuses_triplets_that_cannot_be_placed(dataset: Path, capsys: 
     assert "neigh_dist_scaling" in err
 
 
+@pytest.mark.parametrize(
+    ("sampling", "parts"),
+    [
+        (
+            "sliding_window: {tile_N: 301}",
+            ["sampling.sliding_window.tile_N: tiles of 301 x 301 cells do not fit into the domain's 600 x 300"],
+        ),
+        (
+            "snap_to_grid: true, triplets: {N_triplets: 3, tile_N: 301, neigh_dist_scaling: 0.1}",
+            ["sampling.snap_to_grid: tiles of 301 x 301 cells do not fit", "a larger domain"],
+        ),
+    ],
+)
+def test_validate_refuses_slices_that_the_grid_does_not_hold(
+    dataset: Path, capsys: pytest.CaptureFixture[str], sampling: str, parts: list[str]
+) -> None:
+    path = dataset / "meta.yaml"
+    text = DOCUMENT[: DOCUMENT.index("sampling:")] + f"sampling: {{resolution: 500, {sampling}}}\n"
+    path.write_text(text)
+    assert call("validate", "--data-path", str(dataset)) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {path}: ")
+    assert [part for part in parts if part not in err] == []
+    path.write_text(text.replace("301", "300"))
+    assert call("validate", "--data-path", str(dataset)) == 0
+
+
+@pytest.mark.parametrize(
+    ("product", "function"),
+    [
+        ("product: user_function, input: [bt_13]", "def height(da_bt_13): ..."),
+        ("product: ACHA, image_function: height", "def height(da_scene): ..."),
+    ],
+)
+def test_validate_looks_for_the_functions_of_auxiliary_products(
+    dataset: Path, capsys: pytest.CaptureFixture[str], product: str, function: str
+) -> None:
+    (dataset / "meta.yaml").write_text(f"{DOCUMENT}aux_products: {{height: {{source: goes17, {product}}}}}\n")
+    functions = dataset / "user_functions.py"
+    for text, said in (
+        ("", "there is no function height"),
+        ("def height(da_other): ...", "height(da_other) cannot be called with da_"),
+    ):
+        functions.write_text(text)
+        assert call("validate", "--data-path", str(dataset)) == 1
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {functions}: {said}")
+        assert f"Write `{function.removesuffix(' ...')}`" in err
+    functions.write_text(function)
+    assert call("validate", "--data-path", str(dataset)) == 0
+
+
 def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("validate", "--data-path", str(dataset)) == 0
     out, err = capsys.readouterr()

@@ -57,6 +57,7 @@ sampling:
 """
 SPAN = "  t_start: 2020-02-02T14:00\n  t_end: 2020-02-02T14:30\n"
 COUNTS = "{train: 10, study: 2}"
+SAMPLING = DOCUMENT[DOCUMENT.index("sampling:") :]
 
 
 def changed(*replacements: tuple[str, str], add: str = "") -> str:
@@ -662,6 +663,21 @@ BAD: dict[str, Bad] = {
         "",
         ["sampling.triplets.tile_N: 18001 cells of 1000 m", "give a smaller tile_N"],
     ),
+    "tiles around trajectories larger than the earth": (
+        [("sampling:", "trajectories: {filepath: ship.nc}\nsampling:\n  trajectories: {tile_N: 18001}")],
+        "",
+        ["sampling.trajectories.tile_N: 18001 cells of 1000 m", "give a smaller tile_N"],
+    ),
+    "conditions on no tiles": (
+        [(SAMPLING, "sampling: {resolution: 1000, accept: {min_valid_share: 1.0}}\n")],
+        "",
+        ["sampling: accept: is for the tiles of triplets, of which none are asked for", "add `triplets: {"],
+    ),
+    "no tiles on the grid": (
+        [(SAMPLING, "sampling: {resolution: 1000, snap_to_grid: true, sliding_window: {tile_N: 8}}\n")],
+        "",
+        ["sampling: snap_to_grid: is for the tiles of triplets", "leave it out"],
+    ),
     "unknown splitting": (
         [("random_by_relative_sample_size", "by_date")],
         "",
@@ -828,6 +844,9 @@ UNSEEN_BY_SCHEMA = {
     "archive of a home folder",
     "kilometres for metres",
     "tiles larger than the earth",
+    "tiles around trajectories larger than the earth",
+    "conditions on no tiles",
+    "no tiles on the grid",
     "no triplet",
     "a key twice",
     "a nested key twice",
