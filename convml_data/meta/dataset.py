@@ -39,6 +39,7 @@ CODE_VERSIONS = {
     "trajectory_plan": 1,
     "trajectory_tiles": 1,
     "sliding_window_tiles": 1,
+    "statistics": 1,
 }
 
 #: Key of each kind of tiles in ``sampling``, and what to write there.
@@ -321,6 +322,8 @@ class Dataset:
         if stage == "sliding_window_tiles":
             window = None if meta.sampling.sliding_window is None else list(self.sliding_window)
             return {"regridded": self.fingerprint("regridded"), "window": window}
+        if stage == "statistics":
+            return {"plan": self.fingerprint("tile_plan"), "tiles": self.fingerprint("triplet_tiles")}
         grid = {"domain": self._domain_inputs, "resolution": meta.sampling.resolution}
         if stage == "trajectory_plan":
             around = meta.sampling.trajectories

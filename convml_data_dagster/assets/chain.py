@@ -124,10 +124,12 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
         ),
     }
     first = asset_key(dataset, "scene_ids" if aux_name is None else "matches")
+    # Slices are of the scenes on the dataset's grid, other tiles of the source's pixels.
+    of_triplets = "regridded" if dataset.meta.sampling.snap_to_grid else "cropped"
     upstream = {
         "cropped": [first],
         "regridded": [asset_key(dataset, "cropped")],
-        "triplet_tiles": [asset_key(dataset, "cropped"), asset_key(dataset.primary, "tile_plan")],
+        "triplet_tiles": [asset_key(dataset, of_triplets), asset_key(dataset.primary, "tile_plan")],
         "trajectory_tiles": [asset_key(dataset, "cropped"), asset_key(dataset.primary, "trajectory_plan")],
         "sliding_window_tiles": [asset_key(dataset, "regridded")],
     }

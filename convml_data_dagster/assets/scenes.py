@@ -145,6 +145,7 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
         deps=_before_the_plan(dataset),
         group_name=group_name(dataset, "tiles"),
         kinds={"json"},
+        code_version=dataset.fingerprint("tile_plan"),
         required_resource_keys={io_manager_key(dataset.name)},
         description=(
             "Which scene gives which triplet tile and where it lies, for all collections, drawn before any tile is "

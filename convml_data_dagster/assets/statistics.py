@@ -20,6 +20,7 @@ def statistics_asset(dataset: Dataset) -> dg.AssetsDefinition:
         deps=[asset_key(dataset, "triplet_tiles" if aux_name is None else "tiles")],
         group_name=group_name(dataset, "tiles"),
         kinds={"json"},
+        code_version=dataset.fingerprint("statistics"),
         required_resource_keys={io_manager_key(dataset.name)},
         description=(
             "Mean, standard deviation, minimum, maximum and histogram of each band over the tiles of the collection "

@@ -51,6 +51,18 @@ def test_the_graph_of_a_dataset(tmp_path: Path) -> None:
     }
 
 
+def test_slices_depend_on_the_scenes_that_they_are_cut_from(tmp_path: Path) -> None:
+    sampling = NO_TILES | {"triplets": {"N_triplets": 2, "tile_N": 8}, "snap_to_grid": True}
+    aux = {"height": {"source": "goes16", "type": "ACHA"}}
+    found = specs(build_definitions([dataset(tmp_path / "tropics", sampling=sampling, aux_products=aux)]))
+
+    def upstream(key: str) -> set[str]:
+        return {dep.asset_key.to_user_string() for dep in found[key].deps}
+
+    assert upstream("tropics/triplet_tiles") == {"tropics/regridded", "tropics/tile_plan"}
+    assert upstream("tropics/aux/height/tiles") == {"tropics/aux/height/regridded", "tropics/tile_plan"}
+
+
 def test_names_of_auxiliary_products_never_collide(tmp_path: Path) -> None:
     names = ("scene", "a-b", "a_db", "a__b")
     aux = {name: {"source": "goes16", "type": "ACHA"} for name in names}
@@ -99,6 +111,15 @@ def test_editing_the_sampling_makes_only_what_depends_on_it_out_of_date(tmp_path
     after = specs(build_definitions([dataset(folder, sampling={"resolution": 1000.0})]))
     changed = {key for key in before if before[key].code_version != after[key].code_version}
     assert changed == {"tropics/regridded"}
+
+    tiles = {"N_triplets": 2, "tile_N": 8}
+    before, after = (
+        specs(build_definitions([dataset(folder, sampling=NO_TILES | {"triplets": tiles, "seed": seed})]))
+        for seed in (0, 1)
+    )
+    assert all(spec.code_version for spec in before.values())
+    changed = {key for key in before if before[key].code_version != after[key].code_version}
+    assert changed == {"tropics/tile_plan", "tropics/statistics"}
 
 
 def test_a_broken_meta_yaml_leaves_its_neighbour_served_and_says_what_is_wrong(tmp_path: Path) -> None:

@@ -950,7 +950,7 @@ OTHER_TILES = ("trajectory_plan", "trajectory_tiles", "sliding_window_tiles")
 
 def fingerprints(folder: Path, text: str) -> dict[str, str]:
     dataset = load_dataset(write(folder, text))
-    return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS if stage not in OTHER_TILES}
+    return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS if stage not in (*OTHER_TILES, "statistics")}
 
 
 def test_a_dataset_of_the_example(tmp_path: Path) -> None:
@@ -1110,7 +1110,15 @@ def test_fingerprints_of_other_tiles(tmp_path: Path) -> None:
     assert differ(made_from(both)) == {"trajectory_plan"}
     (tmp_path / "a.nc").write_bytes(b"one")
     nearest = made_from(f"{both}\n  method: nearest")
-    assert differ(nearest) == {"regridded", "triplet_tiles", "trajectory_tiles", "sliding_window_tiles"}
+    assert differ(nearest) == {
+        "regridded",
+        "triplet_tiles",
+        "trajectory_tiles",
+        "sliding_window_tiles",
+        "statistics",
+    }
+    # Another plan takes tiles of the same kind from other places.
+    assert differ(made_from(f"{both}\n  seed: 1")) == {"tile_plan", "statistics"}
 
 
 def test_no_such_stage(tmp_path: Path) -> None:
