@@ -74,7 +74,7 @@ def read_trajectories(path: Path) -> Trajectories:
     Raises
     ------
     MetaError
-        The file is not there, is no such file, or holds no point.
+        The file is not there, is no such file, holds no point, or one that is nowhere on the earth.
     """
     where = f"{path} (trajectories.filepath)"
     try:
@@ -104,8 +104,14 @@ def read_trajectories(path: Path) -> Trajectories:
     there = np.isfinite(lats) & np.isfinite(lons) & ~np.isnat(times)
     if not there.any():
         raise MetaError("the file holds no point with time, lat and lon", where=where, remedy=_REMEDY)
-    if np.abs(lats[there]).max() > 90:
-        raise MetaError(f"lat reaches {np.abs(lats[there]).max():g}", where=where, remedy="Give degrees north")
+    for name, values, (low, high), way in (("lat", lats, (-90, 90), "north"), ("lon", lons, (-180, 360), "east")):
+        wrong = values[there & ((values < low) | (values > high))]
+        if wrong.size:
+            raise MetaError(
+                f"{name} has the value {wrong[0]:g}, which is not from {low} to {high}",
+                where=where,
+                remedy=f"Give degrees {way}, and NaN where there is no position",
+            )
     return Trajectories(times[there], lats[there], lons[there], _without_gaps(number[there]))
 
 

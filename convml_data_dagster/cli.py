@@ -350,8 +350,17 @@ def _make_plan(session: _Session, stage: TileStage) -> None:
     if stage == "trajectory_tiles":
         if not trajectory_plan_is_current(session.store):
             session.materialize("trajectory_plan")
-        for scene_id, reason in session.store.read_trajectory_plan().without.items():
+        around = session.store.read_trajectory_plan()
+        for scene_id, reason in around.without.items():
             print(f"warning: no tile in {scene_id}: {reason}", file=sys.stderr)
+        if around.trajectories_without:
+            name, reason = next(iter(around.trajectories_without.items()))
+            plan_url = session.store.files.url(session.store.layout.trajectory_plan)
+            print(
+                f"warning: {len(around.trajectories_without)} tiles are missing in scenes where other trajectories "
+                f"have one; the first is {name}: {reason}. All are named in {plan_url}",
+                file=sys.stderr,
+            )
     if stage == "triplet_tiles":
         if not tile_plan_is_current(session.store):
             _regrid_to_know_what_tiles_show(session)

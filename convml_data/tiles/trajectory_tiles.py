@@ -16,7 +16,7 @@ from convml_data.json_rows import reading, written
 from convml_data.tiles.tile import Tile
 from convml_data.trajectories import Trajectories
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrajectoryTile(Tile):
     @property
     def name(self) -> str:
         """The scene's ID, with the trajectory's number where there are several."""
-        return self.scene_id if self.trajectory is None else f"{self.scene_id}__{self.trajectory:05d}"
+        return self.scene_id if self.trajectory is None else _name_in(self.scene_id, self.trajectory)
 
     def facts(self) -> dict[str, Any]:
         """The point it is around."""
@@ -76,11 +76,15 @@ class TrajectoryPlan:
         By scene and trajectory.
     without
         Scenes without a tile, each with the reason.
+    trajectories_without
+        Trajectories without a tile in a scene where others have one, by the name that it would have, each with the
+        reason.
     """
 
     fingerprint: str
     tiles: tuple[TrajectoryTile, ...]
     without: Mapping[str, str]
+    trajectories_without: Mapping[str, str]
 
     def tiles_of(self, scene_id: str) -> tuple[TrajectoryTile, ...]:
         """The tiles of a scene."""
@@ -95,7 +99,11 @@ class TrajectoryPlan:
 
     def to_json(self) -> str:
         """The plan's written form, one tile a line."""
-        head = {"fingerprint": self.fingerprint, "scenes_without": dict(self.without)}
+        head = {
+            "fingerprint": self.fingerprint,
+            "scenes_without": dict(self.without),
+            "trajectories_without": dict(self.trajectories_without),
+        }
         return written(FORMAT_VERSION, head, "tiles", (tile.to_dict() for tile in self.tiles))
 
     @classmethod
@@ -112,7 +120,8 @@ class TrajectoryPlan:
             text, where, FORMAT_VERSION, has="this plan has", is_no="this is no plan of tiles", remedy=remedy
         ) as values:
             tiles = tuple(TrajectoryTile(**tile) for tile in values["tiles"])
-            return cls(values["fingerprint"], tiles, dict(values["scenes_without"]))
+            without = dict(values["scenes_without"]), dict(values["trajectories_without"])
+            return cls(values["fingerprint"], tiles, *without)
 
 
 def plan_trajectory_tiles(
@@ -150,6 +159,7 @@ def plan_trajectory_tiles(
     inside = (np.abs(x) <= domain.l_zonal / 2) & (np.abs(y) <= domain.l_meridional / 2)
     tiles: list[TrajectoryTile] = []
     without: dict[str, str] = {}
+    trajectories_without: dict[str, str] = {}
     for scene_id, start in scenes:
         nearest = {number: _nearest(trajectories.times[points], start) for number, points in points_of.items()}
         found = {number: points_of[number][at] for number, at in nearest.items()}
@@ -160,6 +170,14 @@ def plan_trajectory_tiles(
             without[scene_id] = f"the nearest point of a trajectory is {closest:+.0f} s away, max_dt {max_dt}"
         elif not any(inside[point] for point in near.values()):
             without[scene_id] = "the trajectories are outside of the domain then"
+        else:
+            far = {
+                number: f"its nearest point is {offset:+.0f} s away, max_dt {max_dt}"
+                for number, offset in offsets.items()
+                if number not in near
+            }
+            away = {number: "it is outside of the domain then" for number, point in near.items() if not inside[point]}
+            trajectories_without |= {_name_in(scene_id, number): why for number, why in sorted((far | away).items())}
         tiles += [
             TrajectoryTile(
                 scene_id=scene_id,
@@ -176,7 +194,12 @@ def plan_trajectory_tiles(
             for number, point in near.items()
             if inside[point]
         ]
-    return TrajectoryPlan(fingerprint, tuple(tiles), without)
+    return TrajectoryPlan(fingerprint, tuple(tiles), without, trajectories_without)
+
+
+def _name_in(scene_id: str, trajectory: int) -> str:
+    """What the tile of one of several trajectories in a scene is called."""
+    return f"{scene_id}__{trajectory:05d}"
 
 
 def _nearest(times: np.ndarray[Any, np.dtype[np.datetime64]], start: datetime) -> int:

@@ -208,6 +208,7 @@ def trajectory_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 "path": dg.MetadataValue.path(store.files.url(store.layout.trajectory_plan)),
                 "tiles": len(plan.tiles),
                 "scenes_without": dg.MetadataValue.json(dict(Counter(plan.without.values()))),
+                "trajectories_without": dg.MetadataValue.json(dict(Counter(plan.trajectories_without.values()))),
             },
         )
 

@@ -157,6 +157,35 @@ def test_several_trajectories_and_scenes_without_any(
     assert "no tile in goes16__202002021430: the nearest point of a trajectory is -" in error
     plan = json.loads((dataset / "trajectories/tile_plan.json").read_text())
     assert set(plan["scenes_without"]) == set(scene_ids(6)[3:])
+    assert plan["trajectories_without"] == {}
+
+
+def test_a_trajectory_without_a_tile_is_named(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = write_meta(tmp_path / "ships", with_trajectories(small_archive, max_dt="PT5M"))
+    written_trajectory(dataset / "ship.nc", n=3)
+    with xr.open_dataset(dataset / "ship.nc", engine="h5netcdf") as opened_file:
+        ships = opened_file.load()
+    ships["lat"][1, 3:] = np.nan  # the second ship's report ends
+    ships["lat"][2] += 20  # the third is elsewhere
+    ships.to_netcdf(dataset / "ship.nc", engine="h5netcdf")
+    assert tiles(dataset) == 0
+    plan = json.loads((dataset / "trajectories/tile_plan.json").read_text())
+    first, second, third = scene_ids(3)
+    assert plan["scenes_without"] == {}
+    assert list(plan["trajectories_without"]) == [f"{first}__00002", f"{second}__00002"] + [
+        f"{third}__{number:05d}" for number in (1, 2)
+    ]
+    reasons = plan["trajectories_without"]
+    assert reasons[f"{second}__00002"] == "it is outside of the domain then"
+    assert reasons[f"{third}__00001"].startswith("its nearest point is -6")
+    assert reasons[f"{third}__00001"].endswith(" s away, max_dt 0:05:00")
+    all_names = {f"{scene_id}__{number:05d}" for scene_id in scene_ids(3) for number in range(3)}
+    assert {f"{tile['scene_id']}__{tile['trajectory']:05d}" for tile in plan["tiles"]} == all_names - set(reasons)
+    error = capsys.readouterr().err
+    assert "warning: 4 tiles are missing in scenes where other trajectories have one" in error
+    assert f"the first is {first}__00002: it is outside of the domain then" in error
 
 
 def test_trajectories_that_never_meet_a_scene(

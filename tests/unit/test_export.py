@@ -97,7 +97,7 @@ class Made:
         self.store.write_tile_plan(plan)
         at = float(domain.central_latitude), float(domain.central_longitude)
         self.around = TrajectoryTile(SCENES[1], None, "2020-02-02T14:11", 3.5, 0.0, 0.0, *at, LENGTH, RESOLUTION)
-        self.store.write_trajectory_plan(TrajectoryPlan("f", (self.around,), {}))
+        self.store.write_trajectory_plan(TrajectoryPlan("f", (self.around,), {}, {}))
         self.windows = [
             tile
             for scene_id in SCENES

@@ -59,7 +59,10 @@ def test_the_domain_holds_all_points_also_over_the_date_line(tmp_path: Path, cen
         (drifting().drop_vars("lat"), "the file has no lat"),
         (drifting().assign_coords(time=[0, 1, 2, 3, 4]), "time has no units"),
         (drifting() * np.nan, "no point with time, lat and lon"),
-        (drifting() * 10, "lat reaches 134"),
+        (drifting() * 10, "lat has the value 130, which is not from -90 to 90"),
+        (drifting().assign(lat=drifting()["lat"] - 200), "lat has the value -187"),
+        (drifting().assign(lon=drifting()["lon"] - 300), "lon has the value -357, which is not from -180 to 360"),
+        (drifting().assign(lon=("time", [0, 360, 361.5, 2, 3])), "lon has the value 361.5"),
     ],
 )
 def test_files_that_hold_no_trajectory(tmp_path: Path, data: xr.Dataset, what: str) -> None:
