@@ -31,7 +31,7 @@ FUNCTIONS_NAME = "user_functions.py"
 #: older code are made anew. ``regridded`` and ``triplet_tiles`` include ``cropped``, and tiles include
 #: the regridding. New attributes or metadata are no reason.
 CODE_VERSIONS = {
-    "scene_ids": 2,
+    "scene_ids": 3,
     "cropped": 2,
     "regridded": 2,
     "tile_plan": 2,

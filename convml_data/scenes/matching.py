@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -47,17 +48,16 @@ class Match:
 
 
 def time_between_aux(aux_times: Iterable[datetime], intervals: Sequence[Interval] | None) -> timedelta:
-    """The smallest gap between two different aux times of one time interval.
+    """The smallest gap between two different aux times in one time interval, its ends included.
 
-    Sources list times next to the intervals too: an aux time outside of all belongs to the nearest,
-    the earlier one of two equally near.
+    Aux times outside of all intervals, which sources list next to them, do not count.
 
     Parameters
     ----------
     aux_times
         UTC, in any order; times given twice count once.
     intervals
-        Apart from each other, in any order; None where all times are one interval.
+        In any order; None where all times are one interval.
 
     Raises
     ------
@@ -65,18 +65,15 @@ def time_between_aux(aux_times: Iterable[datetime], intervals: Sequence[Interval
         No interval has two aux times.
     """
     times = sorted(set(aux_times))
-    spans = sorted(intervals or (), key=lambda span: span.start)
-    moments = _microseconds(times)
-    twice_middle = _microseconds([span.end for span in spans[:-1]]) + _microseconds([span.start for span in spans[1:]])
-    interval_of = np.searchsorted(twice_middle, 2 * moments)
-    gaps = np.diff(moments)[np.diff(interval_of) == 0]
-    if not gaps.size:
+    by_interval = [times] if intervals is None else [[time for time in times if time in span] for span in intervals]
+    gaps = [later - earlier for inside in by_interval for earlier, later in pairwise(inside)]
+    if not gaps:
         raise PlanError(
             f"the time between aux scenes cannot be inferred: no time interval holds two of them ({len(times)} in all)",
             where="dt_aux",
             remedy="Give it, for example `dt_aux: PT30M`",
         )
-    return timedelta(microseconds=int(gaps.min()))
+    return min(gaps)
 
 
 def match_scenes(

@@ -186,16 +186,12 @@ def test_without_any_aux_time_no_scene_is_matched(strategy: Strategy) -> None:
             45,
             id="three in any order",
         ),
-        pytest.param("11:30, 12:00", [("12:00", "12:30"), ("18:00", "19:00")], 30, id="before the first interval"),
-        pytest.param("18:50, 19:20", [("12:00", "12:30"), ("18:00", "19:00")], 30, id="after the last interval"),
         pytest.param(
-            "12:45, 13:15, 13:20, 14:15",
-            [("12:00", "13:00"), ("14:00", "15:00")],
-            5,
-            id="between intervals, both nearest to the first",
+            "11:55, 12:00, 12:30, 12:35", [("12:00", "12:30"), ("18:00", "19:00")], 30, id="none beyond the ends"
         ),
-        # 13:30 is equally near to both: it belongs with 13:00 and not with 13:31.
-        pytest.param("13:00, 13:30, 13:31", [("12:00", "13:00"), ("14:00", "15:00")], 30, id="halfway: the earlier"),
+        pytest.param(
+            "12:00, 13:00, 13:15, 13:20", [("12:00", "13:00"), ("14:00", "15:00")], 60, id="none between intervals"
+        ),
     ],
 )
 def test_the_time_between_aux_scenes_is_the_smallest_gap_in_an_interval(
@@ -212,6 +208,7 @@ def test_the_time_between_aux_scenes_is_the_smallest_gap_in_an_interval(
         ("12:00", None, 1),
         ("12:00, 12:00", None, 1),
         ("02 12:00, 16 12:00", [("02 12:00", "02 13:00"), ("16 12:00", "16 13:00")], 2),
+        ("11:50, 12:00, 12:31", [("12:00", "12:30")], 3),
     ],
 )
 def test_one_aux_time_in_an_interval_needs_dt_aux(
