@@ -16,10 +16,6 @@ from convml_data.sources.base import Interval, Source
 from convml_data.sources.shares import valid_share
 from convml_data.user_functions import call_field_function
 
-#: Attributes of the scene that are sums over its fields' files.
-_SUMMED = ("bytes_read", "requests")
-
-
 #: Attributes that say how a variable lies in its file, which is for us to say.
 _OF_THE_FILE = frozenset(
     {"_FillValue", "missing_value", "scale_factor", "add_offset", "dtype", "_Unsigned", "coordinates", "grid_mapping"}
@@ -33,7 +29,7 @@ class UserFunctionSource:
     Parameters
     ----------
     of_fields
-        Sources of the fields: one that stacks all of them, or one for each, on one grid.
+        Sources of the fields: one that stacks all of them, or one for each, of one file and on one grid.
     inputs
         Names of the fields in the order of the sources' bands, and the units they must have, None
         for any.
@@ -99,7 +95,6 @@ class UserFunctionSource:
             result = result.assign_coords(bands=made["bands"])
         valid = made.notnull().all("bands") if "bands" in made.dims else made.notnull()
         return result.assign_attrs(
-            {key: sum(int(scene.attrs[key]) for scene in scenes) for key in _SUMMED if key in scene.attrs},
             product="user_function",
             title=f"{self.function} of {', '.join(self.inputs)}, cropped to a domain",
             user_function=self.function,

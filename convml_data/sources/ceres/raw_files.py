@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 import fsspec
 
@@ -18,17 +18,6 @@ from convml_data.scenes.ledger import Scan, SourceFile
 from convml_data.sources.ceres.archive import FILE
 from convml_data.sources.ceres.folders import open_folders
 from convml_data.store.files import Files
-
-
-class _CountingFile(io.FileIO):
-    """A file of this machine that counts what is read of it."""
-
-    bytes_read = 0
-
-    def readinto(self, buffer: Any) -> int:
-        count = super().readinto(buffer) or 0
-        self.bytes_read += count
-        return count
 
 
 @dataclass(frozen=True)
@@ -42,20 +31,17 @@ class RawFile:
     where
         They lie.
     identity
-        Changes with the place and the content.
-    bytes_fetched
-        How many of them were fetched from elsewhere for this.
+        Changes with the place and the content: where they lie, how many they are, and when they were written.
     """
 
     stream: BinaryIO
     where: str
     identity: tuple[str, int, int]
-    bytes_fetched: int = 0
 
     @property
-    def bytes_read(self) -> int:
-        """Bytes that the archive has given so far."""
-        return self.bytes_fetched + getattr(self.stream, "bytes_read", 0)
+    def size(self) -> int:
+        """How many they are."""
+        return self.identity[1]
 
 
 def raw_name(file: SourceFile) -> str:
@@ -90,28 +76,25 @@ def open_raw_file(scan: Scan, cache: str) -> Iterator[RawFile]:
             yield _local(stream, file.url)
         return
     copies, name = Files(cache), raw_name(file)
-    fetched = 0 if copies.exists(name) else _fetch(file, copies, name)
+    if not copies.exists(name):
+        with copies.writing(name) as path_of_copy:
+            open_folders(file.url).fetch(file, path_of_copy)
     if copies.is_local:
         with Path(copies.path(name)).open("rb") as copy:
-            yield _local(copy, copies.url(name), fetched)
+            yield _local(copy, copies.url(name))
     else:
         content, where = copies.read_bytes(name), copies.url(name)
-        yield RawFile(io.BytesIO(content), where, (where, len(content), 0), fetched)
+        yield RawFile(io.BytesIO(content), where, (where, len(content), 0))
 
 
-def _local(stream: io.FileIO | io.BufferedReader, where: str, bytes_fetched: int = 0) -> RawFile:
+def _local(stream: io.BufferedReader, where: str) -> RawFile:
     status = os.fstat(stream.fileno())
-    return RawFile(cast(BinaryIO, stream), where, (where, status.st_size, status.st_mtime_ns), bytes_fetched)
+    return RawFile(stream, where, (where, status.st_size, status.st_mtime_ns))
 
 
-def _fetch(file: SourceFile, copies: Files, name: str) -> int:
-    with copies.writing(name) as path:
-        return open_folders(file.url).fetch(file, path)
-
-
-def _open_local(path: str, url: str) -> _CountingFile:
+def _open_local(path: str, url: str) -> io.BufferedReader:
     try:
-        return _CountingFile(path)
+        return Path(path).open("rb")
     except FileNotFoundError:
         raise SceneError(
             "the file is no longer there",

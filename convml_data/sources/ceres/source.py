@@ -104,7 +104,7 @@ class CeresSource:
             else:
                 variable = file.read(name, window)
                 values, attributes = variable.values, dict(variable.attrs)
-            bytes_read = raw.bytes_read
+            size = raw.size
         field = np.asarray(values, np.float32)
         return xr.Dataset(
             {name: (("y", "x"), field, attributes)},
@@ -115,7 +115,8 @@ class CeresSource:
                 "product": self.product,
                 "scene_time": scan.start.isoformat(),
                 "source_file": scan.files[FILE].url.rpartition("/")[2],
-                "bytes_read": bytes_read,
+                # Not what was read now, which depends on what earlier reads have left in memory and on disk.
+                "bytes_read": size,
                 "source_grid": json.dumps(grid.to_dict()),
                 "valid_share": valid_share(domain, grid, np.isfinite(field)),
             },
