@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +71,66 @@ def test_processes(made_by_one: dict[str, bytes], small_archive: str, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert main(["regrid", "--data-path", str(folder)]) == 0
     assert differing(made_by_one, results(folder)) == []
+
+
+#: The clock of the C library, by which Python and HDF5 tell the time as well, set back by 400 days.
+ANOTHER_DAY = """\
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/time.h>
+#include <time.h>
+
+static const time_t BACK = 400L * 24 * 3600;
+
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int status = real(clock, at);
+    if (status == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) at->tv_sec -= BACK;
+    return status;
+}
+
+int gettimeofday(struct timeval *restrict at, void *restrict zone) {
+    struct timespec now;
+    int status = clock_gettime(CLOCK_REALTIME, &now);
+    at->tv_sec = now.tv_sec;
+    at->tv_usec = now.tv_nsec / 1000;
+    return status;
+}
+
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at) *at = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+@pytest.fixture
+def another_day(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that lives on another day."""
+    compiler = shutil.which("cc")
+    if sys.platform != "linux" or compiler is None:
+        pytest.skip("to set the clock of a process back takes Linux and a C compiler")
+    source, library = tmp_path / "another_day.c", tmp_path / "another_day.so"
+    source.write_text(ANOTHER_DAY)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    environment = {"LD_PRELOAD": str(library), "DAGSTER_HOME": str(tmp_path / "home")}
+    asked = "import ctypes, time; print(int(time.time()), ctypes.CDLL(None).time(None))"
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(399 < (time.time() - int(moment)) / 86400 < 401 for moment in said.split())
+    return environment
+
+
+def test_another_day(
+    made_by_one: dict[str, bytes], small_archive: str, tmp_path: Path, another_day: dict[str, str]
+) -> None:
+    dataset = write_meta(tmp_path / NAME, small_meta(small_archive, N_SCENES))
+    for command in ("regrid", "tiles"):
+        done = call(command, "--data-path", dataset, **another_day)
+        assert done.returncode == 0, done.stderr
+    made = results(dataset)
+    assert {Path(name).suffix for name in made} >= {".nc", ".png", ".yml", ".json"}
+    assert differing(made_by_one, made) == []
