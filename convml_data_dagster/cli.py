@@ -328,8 +328,10 @@ def _export(arguments: argparse.Namespace) -> int:
 
     session = _Session(arguments.data_path, arguments.aux_name)
     folder: Path = arguments.output or session.dataset.directory / "export" / (session.aux_name or "")
-    tiles = export(session.product_store, folder)
-    print(f"{tiles} tiles in {folder / 'index.parquet'}")
+    exported = export(session.product_store, folder)
+    print(f"{exported.tiles} tiles in {folder / 'index.parquet'}")
+    if exported.missing:
+        print(f"warning: {exported.missing} more tiles are planned and not there", file=sys.stderr)
     print(f"card: {folder / 'README.md'}")
     return 0
 
@@ -374,16 +376,24 @@ def _make_plan(session: _Session, stage: TileStage) -> None:
 
 def _regrid_to_know_what_tiles_show(session: _Session) -> None:
     """Regrid what a plan looks at, where ``sampling.accept`` makes it look."""
-    from convml_data.pipeline.acceptance import scenes_to_regrid_first
+    from convml_data.pipeline.acceptance import scenes_to_regrid_first, unreadable_scenes
     from convml_data.pipeline.discovery import ledger_is_current
 
     store = session.store
     accept = store.dataset.meta.sampling.accept
     if accept is None:
         return
-    scene_ids = store.read_ledger().scene_ids
-    if scenes_to_regrid_first(store, store.read_ledger()):
-        session.materialize("cropped", "regridded", scene_ids=scene_ids)
+    ledger = store.read_ledger()
+    scene_ids = ledger.scene_ids
+    unreadable = unreadable_scenes(store, ledger)
+    if unreadable or scenes_to_regrid_first(store, ledger):
+        try:
+            session.materialize("cropped", "regridded", scene_ids=scene_ids)
+        except ConvmlError as error:
+            if not unreadable or scenes_to_regrid_first(store, store.read_ledger()):
+                raise
+            # Known since an earlier run, and not mended.
+            print(f"warning: {error}", file=sys.stderr)
     mask = accept.cloud_mask
     if mask is None or mask not in store.dataset.meta.aux_products:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,6 +81,8 @@ class CardFacts:
         How many scenes could not be read when that was last tried.
     tiles
         How many there are, by kind and collection (empty for kinds without).
+    planned
+        How many there are to be.
     splitting
         How scenes were shared out to collections, None where there are no triplets.
     statistics
@@ -105,6 +108,7 @@ class CardFacts:
     drops: Mapping[str, int]
     unread: int
     tiles: Mapping[tuple[str, str], int]
+    planned: Mapping[tuple[str, str], int]
     splitting: Splitting | None
     statistics: tuple[Statistics, ...]
     packed: bool
@@ -148,20 +152,13 @@ def card_facts(store: DatasetStore, statistics: Sequence[Statistics] = ()) -> Ca
         scenes=len(ledger.scenes),
         drops=ledger.drops(),
         unread=sum(row.problem is not None for row in ledger.scenes),
-        tiles=_counts(store),
+        tiles=Counter((KINDS[stage], tile.collection) for stage, tile, _ in tiles_there(store)),
+        planned=Counter((KINDS[stage], tile.collection) for stage, tile in planned_tiles(store)),
         splitting=None if triplets is None else triplets.scene_collections_splitting,
         statistics=tuple(statistics),
         packed=store.packs,
         meta=text,
     )
-
-
-def _counts(store: DatasetStore) -> dict[tuple[str, str], int]:
-    """How many of each kind and collection are planned and there; 0 where all are missing."""
-    counts = {(KINDS[stage], tile.collection): 0 for stage, tile in planned_tiles(store)}
-    for stage, tile, _ in tiles_there(store):
-        counts[KINDS[stage], tile.collection] += 1
-    return counts
 
 
 def card_text(facts: CardFacts) -> str:
@@ -249,10 +246,13 @@ def _scenes(facts: CardFacts) -> str:
 
 
 def _tiles(facts: CardFacts) -> str:
-    if not facts.tiles:
+    if not facts.planned:
         return "There are none: the dataset is one of whole scenes."
-    rows = [[kind, collection or "–", str(count)] for (kind, collection), count in sorted(facts.tiles.items())]
-    text = markdown_table(["kind", "collection", "tiles"], rows)
+    rows = [
+        [kind, collection or "–", str(facts.tiles.get((kind, collection), 0)), str(planned)]
+        for (kind, collection), planned in sorted(facts.planned.items())
+    ]
+    text = markdown_table(["kind", "collection", "tiles", "planned"], rows)
     if facts.splitting is None:
         return text
     return (

@@ -275,7 +275,7 @@ class Dataset:
         return fingerprint({"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)})
 
     def code_version(self, stage: str) -> str:
-        """What the files of a stage and their pictures depend on, so that an edit marks what depends on it stale."""
+        """What the files of a stage, their form and pictures depend on; an edit of it marks the stage stale."""
         meta = self.meta
         drawn_by_user = meta.image_function not in ("default", None)
         pictures = {
@@ -283,7 +283,8 @@ class Dataset:
             "image": meta.image.model_dump(),
             "functions": self.functions_hash if drawn_by_user else None,
         }
-        return fingerprint([self.fingerprint(stage), pictures])
+        tiles = meta.sampling.format if stage.endswith("_tiles") else None
+        return fingerprint([self.fingerprint(stage), pictures, tiles])
 
     def _inputs(self, stage: str) -> dict[str, Any]:
         meta = self.meta

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
+import xarray as xr
 
-from convml_data.errors import PlanError
+from convml_data.errors import PlanError, StoreError
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import Accept
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import outdated_scenes, scene_fingerprint
 from convml_data.scenes.ledger import Ledger
-from convml_data.store.arrays import ArrayStore
+from convml_data.store.arrays import DAMAGED, ArrayStore
 from convml_data.store.dataset import DatasetStore
 from convml_data.tiles.acceptance import Conditions, Fields, Mask, SceneContents
 from convml_data.user_functions import call_mask_function
@@ -77,6 +78,13 @@ def scenes_to_regrid_first(store: DatasetStore, ledger: Ledger) -> list[str]:
     return missing + outdated_scenes(store, "regridded", [name for name in readable if name in there])
 
 
+def unreadable_scenes(store: DatasetStore, ledger: Ledger) -> dict[str, str]:
+    """Scenes from which no tile can be accepted, since their files could not be read, with the reason."""
+    if store.dataset.meta.sampling.accept is None:
+        return {}
+    return {row.scene_id: "its files could not be read" for row in ledger.scenes if row.problem is not None}
+
+
 def _require_regridded(store: DatasetStore, ledger: Ledger, option: str) -> None:
     missing = scenes_to_regrid_first(store, ledger)
     if missing:
@@ -102,8 +110,7 @@ def _read(
     """
     if scene_id not in scenes:
         return None, None
-    with store.scenes(["regridded"]).open(scene_id) as scene:
-        (field,) = scene.load().data_vars.values()
+    field = _field(store.scenes(["regridded"]), scene_id)
     fields = np.asarray(field.values, np.float64).reshape(-1, *field.shape[-2:])
     if accept.cloud_mask is None:
         return fields, None
@@ -112,10 +119,20 @@ def _read(
     return fields, _mask_of(of_mask.scenes(["regridded"]), accept.cloud_mask, scene_id) if scene_id in masks else None
 
 
+def _field(arrays: ArrayStore, scene_id: str) -> xr.DataArray:
+    try:
+        with arrays.open(scene_id) as scene:
+            (field,) = scene.load().data_vars.values()
+    except DAMAGED as error:
+        raise StoreError(
+            f"this scene is damaged ({error})", where=arrays.url(scene_id), remedy="Delete it and run it again"
+        ) from error
+    return field
+
+
 def _mask_of(arrays: ArrayStore, name: str, scene_id: str) -> Mask:
     """The field of an auxiliary product as a mask; PlanError where it is none."""
-    with arrays.open(scene_id) as scene:
-        (field,) = scene.load().data_vars.values()
+    field = _field(arrays, scene_id)
     bands: Fields = np.asarray(field.values, np.float64).reshape(-1, *field.shape[-2:])
     known = bands[np.isfinite(bands)]
     found = None

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
+from convml_data.errors import StoreError
 from convml_data.fingerprints import fingerprint
 from convml_data.pipeline.made_from import scene_fingerprint, tile_fingerprint
 from convml_data.pipeline.tiles import READERS_INDEX, triplets_of
@@ -20,7 +21,7 @@ from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.layout import TILE_SUFFIXES
-from convml_data.store.packed_tiles import PackedTile
+from convml_data.store.packed_tiles import PackedTile, PackedTiles
 from convml_data.tiles.plan import TILE_TYPES, TileSpec
 from convml_data.tiles.tile import Tile, TileStage
 
@@ -60,23 +61,28 @@ def remove_outdated_tiles(store: DatasetStore, stage: TileStage, ledger: Ledger,
         for tile in tiles
         if tile.scene_id in rows
     }
-    state = [store.dataset.meta.sampling.format, *sorted([*key, made_from] for key, made_from in wanted.items())]
+    if store.packs:
+        for collection in {collection for collection, _ in wanted}:
+            store.packed(stage, collection).prepare(whole_triplets=store.shows_whole_triplets(stage))
+    state = [store.dataset.meta.sampling.format, store.has_pictures, *sorted([*key, wanted[key]] for key in wanted)]
     folder = store.tile_folder(stage)
     if _is_marked(store, folder, state):
         return 0
+    in_files, packed = ({}, wanted) if store.packs else (wanted, {})
     removed = sum(
-        _remove_packed(store, stage, collection, {} if not store.packs else wanted)
+        _remove_packed(store.packed(stage, collection), collection, packed)
         for collection in _packed_collections(store, stage)
     )
-    if store.packs:
-        wanted = {}  # as files
     shown = set()
     for waiting, collection, name in _tiles_on_disk(store, stage):
         arrays = store.tiles(stage, collection, waiting=waiting)
-        if not _is_wanted(arrays, name, wanted.get((collection, name))):
+        if not _is_wanted(arrays, name, in_files.get((collection, name))):
             _remove_tile(store, arrays, name)
             removed += 1
-        elif not waiting:
+            continue
+        if not store.has_pictures:
+            store.files.remove(f"{arrays.folder}/{name}.png")
+        if not waiting:
             shown.add((collection, name))
     if store.shows_whole_triplets(stage):
         for triplet in triplets_of([tile for tile in tiles if isinstance(tile, TileSpec)]):
@@ -96,24 +102,23 @@ def _packed_collections(store: DatasetStore, stage: TileStage) -> list[str]:
     return [name.rpartition("/")[2].removesuffix(".zarr") for name in stores]
 
 
-def _remove_packed(
-    store: DatasetStore, stage: TileStage, collection: str, wanted: Mapping[tuple[str, str], str]
-) -> int:
+def _remove_packed(packed: PackedTiles, collection: str, wanted: Mapping[tuple[str, str], str]) -> int:
     """Take those tiles that are not wanted out of a store; how many."""
-    packed, removed = store.packed(stage, collection), 0
-    for scene_id in packed.scenes():
-        there = packed.made_from(scene_id)
-        staying = {
-            name: made_from
-            for name, made_from in there.items()
-            if wanted.get((collection, name)) == made_from and packed.whole(name) is not None
-        }
+    removed = 0
+    for scene_id in packed.scene_ids():
+        scene = packed.scene(scene_id)
+        there = scene.whole()
+        staying = {name: made_from for name, made_from in there.items() if wanted.get((collection, name)) == made_from}
         removed += len(there) - len(staying)
         if not staying:
-            packed.remove_scene(scene_id)
+            scene.remove()
         elif len(staying) < len(there):
-            tiles = (PackedTile(packed.open(name), packed.yml(name)) for name in staying)
-            packed.write(scene_id, staying, tiles, whole_triplets=store.shows_whole_triplets(stage))
+            try:
+                scene.write(staying, (PackedTile(scene.open(name), scene.described(name)["yml"]) for name in staying))
+            except StoreError:  # one that stays cannot be read: they are all made again
+                scene.remove()
+    if not any(of == collection for of, _ in wanted):
+        packed.remove()
     return removed
 
 
@@ -153,6 +158,12 @@ def _is_marked(store: DatasetStore, folder: str, state: object) -> bool:
     """Whether a folder was cleared of all but this state, so that no file has to be opened to see it."""
     name = store.layout.made_from(folder)
     return store.files.exists(name) and store.files.read_bytes(name).decode() == fingerprint(state)
+
+
+def tiles_mark(store: DatasetStore, stage: TileStage) -> bytes:
+    """What :func:`remove_outdated_tiles` left as a mark: another one once a run has cleared for other tiles."""
+    name = store.layout.made_from(store.tile_folder(stage))
+    return store.files.read_bytes(name) if store.files.exists(name) else b""
 
 
 def _mark(store: DatasetStore, folder: str, state: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from convml_data.errors import ConvmlError
 from convml_data.pipeline.discovery import current_ledger, note_what_was_read
-from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles
+from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles, tiles_mark
 from convml_data.pipeline.scene import STAGES, TILE_STAGES, SceneOutcome, SceneTask, Stage, process_scene
 from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
@@ -71,8 +71,9 @@ def run_scenes(
             what = "not in the scene ledger: the archive showed no such scan."
             yield SceneOutcome(scene_id, (), _first(stages), what)
     style = dataset_style(store)
+    mark = tiles_mark(store, "triplet_tiles")
     tasks = [
-        SceneTask(store, rows[scene_id], stages, {stage: tiles[stage][scene_id] for stage in tiles}, style)
+        SceneTask(store, rows[scene_id], stages, {stage: tiles[stage][scene_id] for stage in tiles}, style, mark)
         for scene_id in scene_ids
         if scene_id in rows
     ]

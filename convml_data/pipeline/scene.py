@@ -16,12 +16,13 @@ from typing import Any, Literal, get_args
 import xarray as xr
 from PIL import Image
 
-from convml_data.errors import ConvmlError
+from convml_data.errors import ConvmlError, StoreError
 from convml_data.fingerprints import fingerprint
 from convml_data.images.picture import png_bytes, scene_picture, thumbnail
 from convml_data.images.style import Style, style_fingerprint
 from convml_data.meta.dataset import Dataset
 from convml_data.pipeline.made_from import SceneStage, scene_fingerprint, tile_fingerprint, whole_picture
+from convml_data.pipeline.outdated import tiles_mark
 from convml_data.pipeline.tile_files import TileFiles
 from convml_data.pipeline.tile_packs import TilePacks
 from convml_data.regrid.scene import cut_window, regrid_scene
@@ -105,13 +106,14 @@ class SceneOutcome:
 
 @dataclass(frozen=True)
 class SceneTask:
-    """What is to be done for one scene."""
+    """What is to be done for one scene; ``triplets_mark`` tells which plan of triplets it is of."""
 
     store: DatasetStore
     row: LedgerRow
     stages: frozenset[Stage]
     tiles: Mapping[TileStage, Sequence[Tile]]
     style: Style
+    triplets_mark: bytes = b""
 
 
 class _DroppedSceneError(Exception):
@@ -275,7 +277,18 @@ class _SceneWork:
         self._drop_if_too_little()
         self.stage = stage
 
+    def _require_present_plan(self) -> None:
+        """See that no other run has begun on another plan, of whose triplets these tiles would be none."""
+        if tiles_mark(self.store, "triplet_tiles") != self.task.triplets_mark:
+            raise StoreError(
+                "the plan of the tiles has changed since this run began",
+                where=self.store.files.url(self.store.layout.tile_plan),
+                remedy="Run it again",
+            )
+
     def cut_tiles(self, stage: TileStage) -> Record:
+        if stage == "triplet_tiles":
+            self._require_present_plan()
         started = time.perf_counter()
         tiles = {
             tile: tile_fingerprint(self.dataset, self.task.row, stage, tile) for tile in self.task.tiles.get(stage, ())

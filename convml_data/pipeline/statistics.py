@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
 from convml_data.errors import StoreError
 from convml_data.export.card import write_card
-from convml_data.export.geoparquet import tiles_there, write_index
+from convml_data.export.geoparquet import planned_tiles, tiles_there, write_index
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import tile_fingerprint
 from convml_data.pipeline.tiles import current_tile_plan, tiles_of_scenes
-from convml_data.report.statistics import Statistics, statistics_of
+from convml_data.report.statistics import Statistics, fingerprint_of_tiles, statistics_of
 from convml_data.scenes.ledger import Ledger, LedgerRow
+from convml_data.store.arrays import DAMAGED
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.shown_tiles import ShownTiles
 from convml_data.tiles.plan import TileSpec
@@ -72,8 +74,13 @@ def _present_tiles(store: DatasetStore, collection: str) -> list[TileSpec]:
 
 
 def _of_tile(arrays: ShownTiles, name: str) -> Statistics:
-    with arrays.open(name) as tile:
-        return statistics_of(tile.load(), arrays.url(name))
+    try:
+        with arrays.open(name) as tile:
+            return statistics_of(tile.load(), arrays.url(name))
+    except DAMAGED as error:
+        raise StoreError(
+            f"this tile is damaged ({error})", where=arrays.url(name), remedy="Delete it and run `convml-data tiles`"
+        ) from error
 
 
 def kept_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics | None:
@@ -84,25 +91,52 @@ def kept_statistics(store: DatasetStore, collection: str = TRAIN) -> Statistics 
     return Statistics.from_json(store.files.read_bytes(name).decode(), store.files.url(name))
 
 
-def export(store: DatasetStore, folder: Path) -> int:
-    """Write the index of all tiles and the dataset's card into a folder; how many tiles there are.
+@dataclass(frozen=True)
+class Exported:
+    """How many tiles an index lists, and how many more are planned."""
+
+    tiles: int
+    missing: int
+
+
+def export(store: DatasetStore, folder: Path) -> Exported:
+    """Write the index of all tiles and the dataset's card into a folder.
 
     Raises
     ------
     ConvmlError
         As :func:`~convml_data.export.geoparquet.write_index`.
     PlanError, StoreError
-        The scenes, a plan or a tile are not of the present settings.
+        The scenes, a plan, a tile or the statistics are not of the present settings.
     """
     if store.dataset.tile_stages:
         ledger = current_ledger(store)
         for stage in store.dataset.tile_stages:
             tiles_of_scenes(store, stage, ())  # or an error, where its plan is not of the present settings
         _require_current_tiles(store, ledger)
-    statistics = kept_statistics(store)
+    statistics = _current_statistics(store)
     tiles = write_index(store, folder / "index.parquet")
     write_card(store, folder / "README.md", [] if statistics is None else [statistics])
-    return tiles
+    return Exported(tiles, sum(1 for _ in planned_tiles(store)) - tiles)
+
+
+def _current_statistics(store: DatasetStore) -> Statistics | None:
+    """The statistics on disk, None where there are none; StoreError where they are of other tiles than the present."""
+    found = kept_statistics(store)
+    if found is None:
+        return None
+    present = fingerprint_of_tiles(
+        (tile.name, str((shown.attributes(tile.name) or {}).get("fingerprint")))
+        for stage, tile, shown in tiles_there(store)
+        if stage == "triplet_tiles" and tile.collection == TRAIN
+    )
+    if found.fingerprint != present:
+        raise StoreError(
+            "these statistics are of other tiles than those that are there",
+            where=store.files.url(store.layout.statistics(TRAIN)),
+            remedy="Run `convml-data statistics`, or delete them",
+        )
+    return found
 
 
 def _require_current_tiles(store: DatasetStore, ledger: Ledger) -> None:

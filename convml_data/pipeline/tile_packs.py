@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import xarray as xr
 
+from convml_data.errors import StoreError
 from convml_data.images.picture import scene_picture
 from convml_data.images.style import Style
 from convml_data.pipeline.tile_files import CutTile
 from convml_data.store.dataset import DatasetStore
-from convml_data.store.packed_tiles import PackedTile, PackedTiles
+from convml_data.store.packed_tiles import PackedScene, PackedTile, PackedTiles
 from convml_data.tiles.files import tile_yml
 from convml_data.tiles.tile import Tile, TileStage
 
@@ -39,29 +40,31 @@ class TilePacks:
         self, packed: PackedTiles, tiles: Mapping[Tile, str], make: Callable[[Tile], xr.Dataset]
     ) -> dict[Tile, CutTile]:
         """Those of a collection, whose store is left as it is where nothing has to be made."""
-        scene_id = next(iter(tiles)).scene_id
-        there = packed.made_from(scene_id)
-        found = {
-            tile: attributes
-            for tile, made_from in tiles.items()
-            if there.get(tile.name) == made_from and (attributes := packed.attributes(tile.name)) is not None
-        }
-        if len(found) == len(tiles) == len(there):
-            return {tile: CutTile(attributes, None, kept=True) for tile, attributes in found.items()}
+        scene = packed.scene(next(iter(tiles)).scene_id)
+        there = scene.whole()
+        names = {tile.name: made_from for tile, made_from in tiles.items()}
+        if there == names:
+            try:
+                return {tile: CutTile(scene.described(tile.name)["attributes"], None, kept=True) for tile in tiles}
+            except StoreError:
+                there = {}
         cut: dict[Tile, CutTile] = {}
 
         def in_order() -> Iterator[PackedTile]:
-            for tile in tiles:
-                kept = packed.whole(tile.name) if tile in found else None
+            for tile, made_from in tiles.items():
+                kept = _read(scene, tile) if there.get(tile.name) == made_from else None
                 data = make(tile) if kept is None else kept
                 picture = scene_picture(data, self.style) if self.store.has_pictures and not cut else None
                 cut[tile] = CutTile(data.attrs, picture, kept=kept is not None)
                 yield PackedTile(data, tile_yml(tile, data.attrs))
 
-        packed.write(
-            scene_id,
-            {tile.name: made_from for tile, made_from in tiles.items()},
-            in_order(),
-            whole_triplets=self.store.shows_whole_triplets(self.stage),
-        )
+        scene.write(names, in_order())
         return cut
+
+
+def _read(scene: PackedScene, tile: Tile) -> xr.Dataset | None:
+    """A tile that is packed, None where it is damaged."""
+    try:
+        return scene.open(tile.name)
+    except StoreError:
+        return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Literal
@@ -18,7 +19,7 @@ from convml_data.fingerprints import fingerprint
 from convml_data.geometry.local import LocalDomain
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import TrajectoryTiles, Triplets
-from convml_data.pipeline.acceptance import contents_made_from, mask_product, scene_contents
+from convml_data.pipeline.acceptance import contents_made_from, mask_product, scene_contents, unreadable_scenes
 from convml_data.pipeline.discovery import ledger_is_current
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
@@ -50,6 +51,7 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         )
     accept = dataset.meta.sampling.accept
     contents = scene_contents(store, ledger, triplets.tile_N)
+    unreadable = unreadable_scenes(store, ledger)
     plan = plan_triplets(
         split=_split(triplets),
         snap_to_grid=dataset.meta.sampling.snap_to_grid,
@@ -61,9 +63,10 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         n_triplets=triplets.N_triplets,
         neigh_dist_scaling=triplets.neigh_dist_scaling,
         seed=dataset.meta.sampling.seed,
-        scene_ids=ledger.scene_ids,
+        scene_ids=[scene_id for scene_id in ledger.scene_ids if scene_id not in unreadable],
         fingerprint=_plan_fingerprint(store, ledger, "tile_plan"),
     )
+    plan = replace(plan, left_over={**plan.left_over, **unreadable})
     store.write_tile_plan(plan)
     return plan
 

@@ -81,6 +81,12 @@ class Files:
             found = self.filesystem.glob(f"{glob.escape(self._located[1])}/{pattern}")
         return sorted(path[len(self._located[1]) + 1 :] for path in found)
 
+    def sizes(self, name: str) -> dict[str, int]:
+        """Bytes of each file below a folder, by its name relative to the folder."""
+        with self._explained(name, "listed"):
+            found = self.filesystem.find(self.path(name), detail=True)
+        return {path[len(self.path(name)) + 1 :]: int(info["size"]) for path, info in found.items()}
+
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file, replacing one of that name."""
         with self.writing(name) as path:
@@ -136,13 +142,18 @@ class Files:
             ) from error
 
     def _replace_folder(self, partial: Path, target: Path) -> None:
-        if target.exists():  # a folder cannot be replaced in one step, only moved out of the way
+        # A folder cannot be replaced in one step, only moved out of the way; another run may be doing the same.
+        while True:
+            try:
+                partial.rename(target)
+                return
+            except OSError:
+                if not target.exists():
+                    raise
             old = partial.with_name(f"{uuid4().hex}.old")
-            target.rename(old)
-            partial.rename(target)
-            shutil.rmtree(old)
-        else:
-            partial.rename(target)
+            with contextlib.suppress(FileNotFoundError):
+                target.rename(old)
+                shutil.rmtree(old)
 
     def _upload(self, partial: Path, name: str) -> None:
         if partial.is_dir():
@@ -174,12 +185,16 @@ class Files:
                         raise
 
     def remove(self, name: str) -> None:
-        """Delete a file or folder; nothing happens where there is none."""
+        """Delete a file or folder; nothing happens where there is none, or another run deletes it."""
         with self._explained(name, "deleted"):
             if self.is_local:
                 _remove(Path(self.path(name)))
             elif self.filesystem.exists(self.path(name)):
-                self.filesystem.rm(self.path(name), recursive=True)
+                try:
+                    self.filesystem.rm(self.path(name), recursive=True)
+                except Exception:  # whatever the client library raises
+                    if self.filesystem.exists(self.path(name)):
+                        raise
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:
@@ -189,6 +204,7 @@ def _protocols(filesystem: Any) -> tuple[str, ...]:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -35,11 +35,10 @@ FORMAT_VERSION = 1
 #: Values of a field in a shard, at least one tile: 16 MiB of 32-bit numbers.
 SHARD_VALUES = 2**22
 
-#: Arrays that are kept open for the next tile.
-_OPEN_ARRAYS = 512
+#: Scenes that are kept open for the next tile.
+_OPEN_SCENES = 512
 
 _DESCRIPTION = "description"
-_REMEDY = "Delete it and run `convml-data tiles`"
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,148 @@ class PackedTile:
 
     data: xr.Dataset
     yml: str
+
+
+@dataclass(frozen=True)
+class PackedScene:
+    """The tiles of a scene in a collection: a group of its store.
+
+    Parameters
+    ----------
+    files
+        The dataset's root.
+    place
+        The group, relative to the root.
+    """
+
+    files: Files
+    place: str
+
+    @cached_property
+    def _attributes(self) -> dict[str, Any]:
+        """Those of the group; StoreError where it has none or they are damaged."""
+        try:
+            attributes: dict[str, Any] = json.loads(self.files.read_bytes(f"{self.place}/zarr.json"))["attributes"]
+            if len(attributes["tiles"]) != len(attributes["fingerprints"]):
+                raise ValueError("not every tile has a fingerprint")
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(repr(error)) from error
+        return attributes
+
+    def made_from(self) -> dict[str, str]:
+        """Fingerprint of each tile by its name, in the order of the arrays.
+
+        Raises
+        ------
+        StoreError
+            There is no such group, or what it says of itself is damaged.
+        """
+        return dict(zip(self._attributes["tiles"], self._attributes["fingerprints"], strict=True))
+
+    def whole(self) -> dict[str, str]:
+        """As :meth:`made_from`, nothing where a file of the group is missing or was cut off."""
+        try:
+            self._require_whole()
+            return self.made_from()
+        except StoreError:
+            return {}
+
+    def described(self, key: str) -> dict[str, Any]:
+        """All of a tile but its arrays of numbers; StoreError where it is damaged."""
+        with self._explained():
+            described: dict[str, Any] = json.loads(str(self.array(_DESCRIPTION)[self._row(key)]))
+        return described
+
+    def values(self, key: str, variable: str) -> npt.NDArray[Any]:
+        """Values of a variable of a tile; StoreError where they are damaged."""
+        with self._explained():
+            return np.asarray(self.array(variable)[self._row(key)])
+
+    def open(self, key: str) -> xr.Dataset:
+        """A tile, all values in memory; StoreError where it is damaged."""
+        described = self.described(key)
+        variables = {}
+        for name, of_variable in described["variables"].items():
+            given, dtype = of_variable.get("values"), np.dtype(of_variable["dtype"])
+            values = self.values(key, name) if given is None else _from_json(given, dtype)
+            variables[name] = xr.Variable(of_variable["dims"], values, of_variable["attributes"])
+        coordinates = {name: variables.pop(name) for name in described["coordinates"]}
+        return xr.Dataset(variables, coordinates, described["attributes"])
+
+    def write(self, fingerprints: Mapping[str, str], tiles: Iterable[PackedTile]) -> None:
+        """Keep tiles in place of those that the scene had here, once all are written.
+
+        Parameters
+        ----------
+        fingerprints
+            What each tile was made from, by name.
+        tiles
+            As many, in the same order, taken as they are written: a shard of them is held at a time.
+
+        Raises
+        ------
+        StoreError
+            The tiles have different variables, or they cannot be written.
+        """
+        attributes = {"tiles": list(fingerprints), "fingerprints": list(fingerprints.values())}
+        with self.files.writing(self.place) as path:
+            group = zarr.create_group(path, zarr_format=3, attributes=attributes)
+            _fill(group, len(fingerprints), iter(tiles), self.files.url(self.place))
+            group.attrs["sizes"] = {
+                file.relative_to(path).as_posix(): file.stat().st_size
+                for file in sorted(path.rglob("*"))
+                if file.is_file() and file.parent != path
+            }
+        for name in ("_attributes", "_arrays"):
+            self.__dict__.pop(name, None)
+
+    def remove(self) -> None:
+        """Delete the group."""
+        self.files.remove(self.place)
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        return {}
+
+    def array(self, variable: str) -> Any:
+        """An array of the group, whose first dimension is tiles."""
+        if not self._arrays:
+            self._require_whole()
+        if variable not in self._arrays:
+            name = f"{self.place}/{variable}"
+            source: Any = self.files.path(name)
+            if not self.files.is_local:
+                source = zarr.storage.FsspecStore.from_url(self.files.url(name), read_only=True)
+            self._arrays[variable] = zarr.open_array(source, mode="r", zarr_format=3)
+        return self._arrays[variable]
+
+    def _require_whole(self) -> None:
+        """See that every file is there that was written, as long as it was: a missing shard would be read as fill."""
+        expected, found = self._attributes.get("sizes"), self.files.sizes(self.place)
+        if expected is None:
+            raise self._damaged("it does not say what belongs to it")
+        for name, size in expected.items():
+            if found.get(name) != size:
+                raise self._damaged(f"{name} is {'missing' if name not in found else 'not as long as it was'}")
+
+    def _row(self, key: str) -> int:
+        return list(self._attributes["tiles"]).index(key)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except (*UNREADABLE, IndexError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, why: str) -> StoreError:
+        return StoreError(
+            f"these packed tiles cannot be read ({why})",
+            where=self.files.url(self.place),
+            remedy="Run `convml-data tiles`, and delete them first if it keeps them",
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +218,7 @@ class PackedTiles:
     @property
     def is_there(self) -> bool:
         """Whether there is a store."""
-        return self.files.exists(f"{self.place}/zarr.json")
+        return self.files.exists(self.place)
 
     def name(self, key: str) -> str:
         """Where a tile lies, relative to the root: the store, and after ``#`` the tile."""
@@ -91,41 +232,40 @@ class PackedTiles:
         """As :meth:`url`: what a tile is lies with it."""
         return self.url(key)
 
-    def scenes(self) -> list[str]:
-        """IDs of the scenes that have tiles here, sorted."""
+    def scene_ids(self) -> list[str]:
+        """Scenes that have tiles here, sorted."""
         return sorted(Path(name).parent.name for name in self.files.names(f"{self.place}/*/zarr.json"))
 
-    def made_from(self, scene_id: str) -> dict[str, str]:
-        """Fingerprint of each tile of a scene by its name, none where the scene has none that can be listed."""
-        name = f"{self._group_name(scene_id)}/zarr.json"
-        if not self.files.exists(name):
-            return {}
-        try:
-            attributes = json.loads(self.files.read_bytes(name))["attributes"]
-            return dict(zip(attributes["tiles"], attributes["fingerprints"], strict=True))
-        except (ValueError, KeyError, TypeError):
-            return {}
+    def scene(self, scene_id: str) -> PackedScene:
+        """The tiles of a scene, whether it has any here or not."""
+        return PackedScene(self.files, f"{self.place}/{scene_id}")
 
     def stored(self) -> list[str]:
-        """Names of the tiles that are shown, sorted: of complete triplets, or all where tiles come one by one."""
-        if not self._attributes.get("whole_triplets"):
-            return sorted(self._contents)
+        """Names of the tiles that are shown, sorted: of complete triplets, or all where tiles come one by one.
+
+        Raises
+        ------
+        StoreError
+            The store or a group of it is damaged, or a tile is there twice.
+        """
+        if not self._scenes or not self._whole_triplets:
+            return sorted(self._scenes)
         triplets: defaultdict[str, list[str]] = defaultdict(list)
-        for name in self._contents:
+        for name in self._scenes:
             triplets[name.rpartition("_")[0]].append(name)
         return sorted(name for names in triplets.values() if len(names) == len(TILE_TYPES) for name in names)
 
     def attributes(self, key: str) -> dict[str, Any] | None:
         """Attributes of a tile's data, None where there is no such tile or it is damaged."""
         try:
-            attributes: dict[str, Any] = self._described(key)["attributes"]
+            attributes: dict[str, Any] = self._scene_of(key).described(key)["attributes"]
         except StoreError:
             return None
         return attributes
 
     def yml(self, key: str) -> str:
         """What the tile is, the text that its yml would have; StoreError where there is no such tile."""
-        return str(self._described(key)["yml"])
+        return str(self._scene_of(key).described(key)["yml"])
 
     def values(self, key: str, variable: str) -> npt.NDArray[Any]:
         """Values of a variable of a tile without the rest of it.
@@ -135,9 +275,7 @@ class PackedTiles:
         StoreError
             There is no such tile or variable, or it is damaged.
         """
-        scene_id, row = self._place_of(key)
-        with self._explained(key, scene_id):
-            return np.asarray(self._array(scene_id, variable)[row])
+        return self._scene_of(key).values(key, variable)
 
     def open(self, key: str) -> xr.Dataset:
         """A tile, just as it is read from a file of its own, all values in memory.
@@ -147,139 +285,74 @@ class PackedTiles:
         StoreError
             There is no such tile, or it is damaged.
         """
-        described = self._described(key)
-        variables = {}
-        for name, of_variable in described["variables"].items():
-            given, dtype = of_variable.get("values"), np.dtype(of_variable["dtype"])
-            values = self.values(key, name) if given is None else _from_json(given, dtype)
-            variables[name] = xr.Variable(of_variable["dims"], values, of_variable["attributes"])
-        coordinates = {name: variables.pop(name) for name in described["coordinates"]}
-        return xr.Dataset(variables, coordinates, described["attributes"])
+        return self._scene_of(key).open(key)
 
-    def whole(self, key: str) -> xr.Dataset | None:
-        """A tile as :meth:`open` gives it, None where there is none or it is damaged."""
-        try:
-            return self.open(key)
-        except StoreError:
-            return None
+    def prepare(self, *, whole_triplets: bool) -> None:
+        """Make the store ready for scenes to be written.
 
-    def write(
-        self, scene_id: str, fingerprints: Mapping[str, str], tiles: Iterable[PackedTile], *, whole_triplets: bool
-    ) -> None:
-        """Keep the tiles of a scene in place of those that it had here, once all are written.
+        One of another format version, or whose head is damaged, is deleted.
 
         Parameters
         ----------
-        scene_id
-            Of the scene.
-        fingerprints
-            What each tile was made from, by name.
-        tiles
-            As many, in the same order, taken as they are written: a shard of them is held at a time.
         whole_triplets
-            Whether readers are shown complete triplets only; the same for all scenes.
-
-        Raises
-        ------
-        StoreError
-            The tiles have different variables, or they cannot be written.
+            Whether readers are shown complete triplets only.
         """
-        attributes = {"tiles": list(fingerprints), "fingerprints": list(fingerprints.values())}
-        root = {"zarr_format": 3, "node_type": "group"}
-        root["attributes"] = {"format_version": FORMAT_VERSION, "whole_triplets": whole_triplets}
-        if not self.is_there:
-            self.files.write_bytes(f"{self.place}/zarr.json", json.dumps(root, indent=2).encode())
-        with self.files.writing(self._group_name(scene_id)) as path:
-            group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-            _fill(group, len(fingerprints), iter(tiles), self.files.url(self._group_name(scene_id)))
-        self._forget_what_was_read()
-
-    def remove_scene(self, scene_id: str) -> None:
-        """Delete the tiles of a scene, and the store with the last of them."""
-        self.files.remove(self._group_name(scene_id))
-        self._forget_what_was_read()
-        if not self.scenes():
+        attributes = {"format_version": FORMAT_VERSION, "whole_triplets": whole_triplets}
+        head = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=2).encode()
+        if self.files.exists(self._head):
+            if self.files.read_bytes(self._head) == head:
+                return
             self.remove()
+        self.files.write_bytes(self._head, head)
 
     def remove(self) -> None:
         """Delete the store."""
         self.files.remove(self.place)
-        self._forget_what_was_read()
 
-    def _group_name(self, scene_id: str) -> str:
-        return f"{self.place}/{scene_id}"
+    @property
+    def _head(self) -> str:
+        return f"{self.place}/zarr.json"
 
     @cached_property
-    def _attributes(self) -> dict[str, Any]:
-        """Those of the whole store, none where there is none; StoreError where it is of another form."""
-        if not self.is_there:
-            return {}
-        where = self.files.url(self.place)
+    def _whole_triplets(self) -> bool:
+        """What the store's head says; StoreError where it is missing, damaged or of another version."""
+        where, remedy = self.files.url(self.place), "Run `convml-data tiles`, which mends it or makes it anew"
         try:
-            attributes: dict[str, Any] = json.loads(self.files.read_bytes(f"{self.place}/zarr.json"))["attributes"]
-            version = attributes.get("format_version")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"this is no store of tiles ({error!r})", where=where, remedy=_REMEDY) from error
+            attributes = json.loads(self.files.read_bytes(self._head))["attributes"]
+            version, whole_triplets = attributes["format_version"], bool(attributes["whole_triplets"])
+        except (ValueError, KeyError, TypeError, StoreError) as error:
+            raise StoreError(f"this is no whole store of tiles ({error!r})", where=where, remedy=remedy) from error
         if version != FORMAT_VERSION:
             raise StoreError(
-                f"this store of tiles has format version {version}, not {FORMAT_VERSION}", where=where, remedy=_REMEDY
+                f"this store of tiles has format version {version}, not {FORMAT_VERSION}", where=where, remedy=remedy
             )
-        return attributes
+        return whole_triplets
 
     @cached_property
-    def _contents(self) -> dict[str, tuple[str, int]]:
-        """Scene and row in the arrays of each tile."""
-        if not self._attributes:
-            return {}
-        return {
-            name: (scene_id, row) for scene_id in self.scenes() for row, name in enumerate(self.made_from(scene_id))
-        }
+    def _scenes(self) -> dict[str, str]:
+        """By its name, the scene of each tile."""
+        scenes: dict[str, str] = {}
+        for scene_id in self.scene_ids():
+            for name in self.scene(scene_id).made_from():
+                if name in scenes:
+                    raise StoreError(
+                        f"{name} is there twice, of the scenes {scenes[name]} and {scene_id}",
+                        where=self.files.url(self.place),
+                        remedy="Delete the store and run `convml-data tiles`",
+                    )
+                scenes[name] = scene_id
+        return scenes
 
-    def _place_of(self, key: str) -> tuple[str, int]:
-        if key not in self._contents:
+    def _scene_of(self, key: str) -> PackedScene:
+        if key not in self._scenes:
             raise StoreError("there is no such tile", where=self.url(key), remedy="Run `convml-data tiles`")
-        return self._contents[key]
-
-    def _described(self, key: str) -> dict[str, Any]:
-        scene_id, row = self._place_of(key)
-        with self._explained(key, scene_id):
-            described: dict[str, Any] = json.loads(str(self._array(scene_id, _DESCRIPTION)[row]))
-        return described
+        scene: PackedScene = self._open_scene(self._scenes[key])
+        return scene
 
     @cached_property
-    def _array(self) -> Any:
-        """An array of a scene by its name, opened once; an error where one of its shards is missing."""
-        return lru_cache(_OPEN_ARRAYS)(self._opened_array)
-
-    def _opened_array(self, scene_id: str, variable: str) -> Any:
-        name = f"{self._group_name(scene_id)}/{variable}"
-        if self.files.is_local:
-            array = zarr.open_array(self.files.path(name), mode="r", zarr_format=3)
-        else:
-            store = zarr.storage.FsspecStore.from_url(self.files.url(name), read_only=True)
-            array = zarr.open_array(store, mode="r", zarr_format=3)
-        shard = 1 if array.shards is None else array.shards[0]
-        for number in range(-(-array.shape[0] // shard)):  # one that is missing would be read as fill
-            chunk = "/".join(["c", str(number), *["0"] * (array.ndim - 1)])
-            if not self.files.exists(f"{name}/{chunk}"):
-                raise ValueError(f"{chunk} of {variable} of {scene_id} is missing")
-        return array
-
-    def _forget_what_was_read(self) -> None:
-        for name in ("_attributes", "_contents", "_array"):
-            self.__dict__.pop(name, None)
-
-    @contextmanager
-    def _explained(self, key: str, scene_id: str) -> Iterator[None]:
-        """Give errors of the libraries the name of the tile."""
-        try:
-            yield
-        except (*UNREADABLE, IndexError) as error:
-            raise StoreError(
-                f"this packed tile cannot be read ({error})",
-                where=self.url(key),
-                remedy=f"Delete {self.files.url(self._group_name(scene_id))} and run `convml-data tiles`",
-            ) from error
+    def _open_scene(self) -> Any:
+        """A scene, with what was opened of it before."""
+        return lru_cache(_OPEN_SCENES)(self.scene)
 
 
 def _fill(group: Any, count: int, tiles: Iterator[PackedTile], where: str) -> None:
@@ -304,7 +377,7 @@ def _tiles_per_shard(data: xr.Dataset) -> int:
 
 def _new_array(group: Any, name: str, count: int, shard: int, like: xr.Variable | None) -> Any:
     shape, dims = (() if like is None else like.shape), (() if like is None else like.dims)
-    array = group.create_array(
+    return group.create_array(
         name,
         shape=(count, *shape),
         dtype=str if like is None else like.dtype,
@@ -316,8 +389,8 @@ def _new_array(group: Any, name: str, count: int, shard: int, like: xr.Variable 
             Crc32cCodec(),
         ],
         dimension_names=["tile", *map(str, dims)],
+        config={"write_empty_chunks": True},  # also tiles of fill alone come back bit for bit
     )
-    return array.with_config({"write_empty_chunks": True})  # so that a missing shard is known to be missing
 
 
 def _numbers(data: xr.Dataset) -> list[tuple[str, xr.Variable]]:

@@ -25,13 +25,13 @@ class Server:
     """What a user can ask of the UI, through the GraphQL that the UI uses."""
 
     def __init__(self, url: str) -> None:
-        self._url = f"{url}/graphql"
+        self.url = url
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy for the loopback interface
 
     def query(self, text: str, **variables: Any) -> Any:
         """The answer's data."""
-        answer = self._session.post(self._url, json={"query": text, "variables": variables}, timeout=30)
+        answer = self._session.post(f"{self.url}/graphql", json={"query": text, "variables": variables}, timeout=30)
         answer.raise_for_status()
         content = answer.json()
         assert "errors" not in content, content["errors"]

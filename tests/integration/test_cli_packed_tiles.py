@@ -112,7 +112,7 @@ def assert_as_files(dataset: Path, in_files: Path, *collections: str) -> None:
 def test_the_tiles_are_those_in_files(in_files: Path, small_archive: str, tmp_path: Path, workers: str) -> None:
     dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"), "--workers", workers)
     assert_as_files(dataset, in_files)
-    scenes = packed_in(dataset, "train").scenes()
+    scenes = packed_in(dataset, "train").scene_ids()
     # Of each scene the group, and of field, x, y and description one shard and a zarr.json.
     assert len(files_in(dataset / "triplets/train.zarr")) == 1 + len(scenes) * (1 + 2 * 4)
     assert names_in(dataset / "triplets") == {"train.zarr", "study.zarr", "tile_plan.json"}
@@ -210,9 +210,13 @@ class TestChanges:
         found = results(dataset)
         assert [name for name in differing(tiles, found) if name.startswith("triplets/")] == []
 
-    def test_a_lost_store_is_made_again(self, in_files: Path, small_archive: str, tmp_path: Path) -> None:
+    def test_a_lost_store_and_a_cut_off_shard_are_made_again(
+        self, in_files: Path, small_archive: str, tmp_path: Path
+    ) -> None:
         dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"))
         packed_in(dataset, "train").remove()
+        shard = next((dataset / "triplets/study.zarr").glob("*/rgb_truecolor/c/0/0/0/0"))
+        shard.write_bytes(shard.read_bytes()[:-9])
         make(dataset, meta_of(small_archive, "zarr"))
         assert_as_files(dataset, in_files)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from datasets import (
     DOMAIN,
     FIRST,
     N_SCANS,
+    granule,
     names_in,
     scene_ids,
     small_archive_fixture,  # noqa: F401
@@ -325,6 +327,45 @@ def test_tiles_are_chosen_by_what_they_show(
     assert "were drawn 3 times and not accepted once" in capsys.readouterr().err
 
 
+def test_scenes_that_cannot_be_read_are_tried_again_and_named(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = small_archive.removeprefix("file://").replace("{satellite}", "goes16")
+    shutil.copytree(bucket, tmp_path / "archive/noaa-goes16")
+    archive = f"file://{tmp_path}/archive/noaa-{{satellite}}"
+    broken = granule(archive, scene_ids(4)[1], 1)
+    content = broken.read_bytes()
+    broken.write_bytes(bytes(len(content)))
+    dataset = write_meta(tmp_path / "read", meta_of(archive, 4, accept={"min_valid_share": 1.0}, **triplets()))
+    assert tiles(dataset) == 1
+    assert "1 of 4 scenes failed" in capsys.readouterr().err
+    assert tiles(dataset) == 0
+    assert "warning: 1 of 4 scenes failed" in capsys.readouterr().err
+    assert plan_of(dataset)["left_over"] == {scene_ids(4)[1]: "its files could not be read"}
+    assert set(plan_of(dataset)["accepted"].values()) == {1.0}
+    broken.write_bytes(content)
+    assert main(["regrid", "--data-path", str(dataset)]) == 0
+    assert tiles(dataset) == 0
+    assert plan_of(dataset)["left_over"] == {}
+
+
+def test_a_damaged_scene_is_named_where_tiles_are_chosen(
+    small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = meta_of(small_archive, 2, accept={"min_valid_share": 1.0}, **triplets())
+    dataset = write_meta(tmp_path / "damaged", meta)
+    assert tiles(dataset) == 0
+    scene = dataset / "rect" / f"{scene_ids(2)[0]}.nc"
+    content = bytearray(scene.read_bytes())
+    content[len(content) // 2 :: 3] = bytes(len(content[len(content) // 2 :: 3]))
+    scene.write_bytes(content)
+    write_meta(dataset, meta | {"sampling": meta["sampling"] | {"seed": 1}})
+    assert tiles(dataset) == 1
+    error = capsys.readouterr().err
+    assert f"{scene}: this scene is damaged" in error
+    assert "Traceback" not in error
+
+
 def test_a_cloud_mask_that_is_none_is_refused(
     small_archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -413,6 +454,16 @@ def test_tiles_of_other_settings_are_not_passed_on(
     assert (dataset / "export/index.parquet").read_bytes() == before
     assert tiles(dataset) == 0
     assert export() == 0
+    assert main(["statistics", "--data-path", str(dataset)]) == 0
+    assert export() == 0
+    assert "8 more tiles are planned and not there" in capsys.readouterr().err  # those at equal steps
     (dataset / "triplets/train/00002_distant.nc").unlink()
     assert export() == 1
-    assert f"{dataset}/triplets/train/00002_distant.nc: this tile" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{dataset}/report/statistics/train.json: these statistics are of other tiles" in error
+    (dataset / "report/statistics/train.json").unlink()
+    assert export() == 0
+    assert "9 more tiles are planned and not there" in capsys.readouterr().err
+    (dataset / "triplets/train/00001_distant.nc").write_bytes(b"damaged")
+    assert export() == 1
+    assert f"{dataset}/triplets/train/00001_distant.nc: this tile" in capsys.readouterr().err

@@ -408,10 +408,10 @@ class TestCard:
             "There are 2 scenes; 2 scans were dropped.",
             "| missing channel 2 | 1 |",
             "| night \\| dusk | 1 |",
-            "| triplet | train | 6 |",
-            "| triplet | study | 3 |",
-            "| trajectory | – | 1 |",
-            "| sliding_window | – | 8 |",
+            "| triplet | train | 6 | 6 |",
+            "| triplet | study | 3 | 3 |",
+            "| trajectory | – | 1 | 1 |",
+            "| sliding_window | – | 8 | 8 |",
         ):
             assert line in text.splitlines()
         assert "60 km from west to east, 60 km from south to north, around 13.3° N, 57.72° W" in text
@@ -456,10 +456,10 @@ class TestCard:
         assert "1 could not be read" in text
 
     def test_a_dataset_of_scenes_alone(self, facts: CardFacts) -> None:
-        text = card_text(replace(facts, tiles={}, splitting=None, drops={}, domain=None))
+        text = card_text(replace(facts, tiles={}, planned={}, splitting=None, drops={}, domain=None))
         assert "There are none: the dataset is one of whole scenes." in text
         assert 'xr.open_dataset("rect/<scene ID>.nc"' in text
-        of_aux = card_text(replace(facts, tiles={}, splitting=None, scenes_folder="rect/aux/height"))
+        of_aux = card_text(replace(facts, tiles={}, planned={}, splitting=None, scenes_folder="rect/aux/height"))
         assert 'xr.open_dataset("rect/aux/height/<scene ID>.nc"' in of_aux
         assert "`rect/aux/height.zarr/`" in of_aux
         assert "shared out" not in text

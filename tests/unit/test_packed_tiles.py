@@ -63,16 +63,16 @@ def put(
 ) -> None:
     """Pack tiles of a scene."""
     tiles = {name: dataset(name, version, tile_n) for name in of}
-    packed.write(
-        SCENES[scene],
+    packed.prepare(whole_triplets=whole)
+    packed.scene(SCENES[scene]).write(
         {name: data.attrs["fingerprint"] for name, data in tiles.items()},
         (PackedTile(data, f"name: {name}\n") for name, data in tiles.items()),
-        whole_triplets=whole,
     )
 
 
 def assert_there(packed: PackedTiles, expected: Mapping[str, int]) -> None:
-    """That these tiles are shown, each of its version, and no others."""
+    """That these tiles are shown to whoever looks now, each of its version, and no others."""
+    packed = PackedTiles(packed.files, packed.folder)
     assert packed.stored() == sorted(expected)
     for name, version in expected.items():
         tile, made = packed.open(name), dataset(name, version)
@@ -107,7 +107,8 @@ def test_a_tile_is_that_of_its_file(packed: PackedTiles, tmp_path: Path, dtype: 
         in_files.write(name, data)
         in_files.files.write_bytes(f"{FOLDER}/{name}.yml", f"name: {name}\n".encode())
         tiles[name] = PackedTile(data, f"name: {name}\n")
-    packed.write(SCENES[0], dict.fromkeys(tiles, "as it is"), tiles.values(), whole_triplets=True)
+    packed.prepare(whole_triplets=True)
+    packed.scene(SCENES[0]).write(dict.fromkeys(tiles, "as it is"), tiles.values())
     assert packed.stored() == in_files.stored()
     for name in packed.stored():
         with in_files.open(name) as expected:
@@ -138,7 +139,8 @@ def test_what_is_packed_comes_back(
         {"attribute": attribute},
     )
     packed = PackedTiles(Files(str(tmp_path_factory.mktemp("packed"))), "trajectories")
-    packed.write(SCENES[0], {"one": "f"}, [PackedTile(data, yml)], whole_triplets=False)
+    packed.prepare(whole_triplets=False)
+    packed.scene(SCENES[0]).write({"one": "f"}, [PackedTile(data, yml)])
     tile = packed.open("one")
     xr.testing.assert_identical(tile, data)
     assert tile["a"].values.tobytes() == data["a"].values.tobytes()
@@ -149,10 +151,10 @@ class TestWhatIsShown:
     def test_complete_triplets(self, packed: PackedTiles) -> None:
         put(packed, 0, names(0, 2)[:-1])
         assert packed.stored() == sorted(names(0))
-        assert set(packed.made_from(SCENES[0])) == set(names(0, 2)[:-1])
+        assert list(packed.scene(SCENES[0]).made_from()) == names(0, 2)[:-1]
         put(packed, 1, names(2)[-1:])
         assert_there(packed, dict.fromkeys(names(0, 2), 0))
-        assert packed.scenes() == list(SCENES[:2])
+        assert packed.scene_ids() == list(SCENES[:2])
 
     def test_single_tiles(self, packed: PackedTiles) -> None:
         put(packed, 0, names(4)[1:2], whole=False)
@@ -163,19 +165,19 @@ class TestWhatIsShown:
         data = dataset(name)
         data["rgb"][:] = np.nan
         data["pixels"][:] = 0
-        packed.write(SCENES[0], {name: "f"}, [PackedTile(data, "")], whole_triplets=False)
+        packed.prepare(whole_triplets=False)
+        packed.scene(SCENES[0]).write({name: "f"}, [PackedTile(data, "")])
         assert packed.open(name)["rgb"].isnull().all()
         for missing in (absent, "other"):
             assert packed.attributes(missing) is None
-            assert packed.whole(missing) is None
             with pytest.raises(StoreError, match="no such tile"):
                 packed.open(missing)
             with pytest.raises(StoreError, match="no such tile"):
                 packed.values(missing, "rgb")
 
     def test_none_without_a_store(self, packed: PackedTiles) -> None:
-        assert packed.stored() == packed.scenes() == []
-        assert packed.made_from(SCENES[0]) == {}
+        assert packed.stored() == packed.scene_ids() == []
+        assert packed.scene(SCENES[0]).whole() == {}
         assert packed.attributes(names(0)[0]) is None
         assert not packed.is_there
 
@@ -185,14 +187,17 @@ class TestWhatIsShown:
         put(packed, 0, names(1, 7), version=1)
         assert_there(packed, dict.fromkeys(names(5), 0) | dict.fromkeys(names(1, 7), 1))
 
-    def test_the_store_goes_with_its_last_scene(self, packed: PackedTiles) -> None:
+    def test_a_tile_of_two_scenes_is_neither(self, packed: PackedTiles) -> None:
+        put(packed, 0, names(0))
+        put(packed, 1, names(0)[:1], version=1)
+        with pytest.raises(StoreError, match=f"00000_anchor is there twice, of the scenes {SCENES[0]} and {SCENES[1]}"):
+            packed.stored()
+
+    def test_a_scene_is_removed(self, packed: PackedTiles) -> None:
         put(packed, 0, names(0))
         put(packed, 1, names(1))
-        packed.remove_scene(SCENES[0])
+        packed.scene(SCENES[0]).remove()
         assert_there(packed, dict.fromkeys(names(1), 0))
-        packed.remove_scene(SCENES[1])
-        assert not packed.files.exists(packed.place)
-        assert packed.stored() == []
 
 
 @pytest.mark.usefixtures("shards_of_two")
@@ -208,7 +213,8 @@ class TestShards:
                 shards = list(Path(local.files.path(".partial")).glob("*/rgb/c/*/0/0/0"))
                 assert len(shards) == made // 2
 
-        local.write(SCENES[0], dict.fromkeys(names(0, 1)[:5], "f"), tiles(), whole_triplets=False)
+        local.prepare(whole_triplets=False)
+        local.scene(SCENES[0]).write(dict.fromkeys(names(0, 1)[:5], "f"), tiles())
         assert made == 5
         assert_there(local, dict.fromkeys(names(0, 1)[:5], 0))
 
@@ -227,51 +233,57 @@ def test_tiles_of_other_shapes_are_an_error_and_take_nothing_away(local: PackedT
     put(local, 0, names(0))
     tiles = [PackedTile(dataset(name, tile_n=tile_n), "") for name, tile_n in zip(names(1)[:2], (8, 4), strict=True)]
     with pytest.raises(StoreError, match=r"differ in their variables.*\(3, 8, 8\).*\(3, 4, 4\)"):
-        local.write(SCENES[0], dict.fromkeys(names(1)[:2], "f"), tiles, whole_triplets=True)
-    assert_there(PackedTiles(local.files, FOLDER), dict.fromkeys(names(0), 0))
+        local.scene(SCENES[0]).write(dict.fromkeys(names(1)[:2], "f"), tiles)
+    assert_there(local, dict.fromkeys(names(0), 0))
     assert not list(Path(local.files.path(".partial")).iterdir())
 
 
 @pytest.mark.usefixtures("shards_of_two")
 class TestDamage:
-    def test_a_missing_shard_is_no_tile_of_nan(self, local: PackedTiles) -> None:
-        put(local, 0, names(0))
-        Path(local.files.path(f"{local.place}/{SCENES[0]}/rgb/c/1/0/0/0")).unlink()
-        for read in (local.open, lambda name: local.values(name, "rgb")):
-            with pytest.raises(StoreError, match=r"c/1/0/0/0 of rgb .* is missing"):
-                read(names(0)[2])
-        assert local.whole(names(0)[0]) is None
+    @pytest.mark.parametrize("how", ["missing", "cut"])
+    def test_a_shard_that_is_not_whole_is_no_tile_of_nan(self, packed: PackedTiles, how: str) -> None:
+        put(packed, 0, names(0))
+        shard = f"{packed.place}/{SCENES[0]}/rgb/c/1/0/0/0"
+        content = packed.files.read_bytes(shard)
+        if how == "missing":
+            packed.files.remove(shard)
+        else:
+            packed.files.write_bytes(shard, content[:-1])
+        for read in (packed.open, lambda name: packed.values(name, "rgb"), packed.yml):
+            with pytest.raises(StoreError, match=r"rgb/c/1/0/0/0 is (missing|not as long as it was)"):
+                read(names(0)[0])
+        assert packed.scene(SCENES[0]).whole() == {}
 
     @pytest.mark.parametrize("array", ["rgb/c/0/0/0/0", "description/c/0", "x/c/0/0"])
-    @pytest.mark.parametrize("how", ["changed", "cut"])
-    def test_damaged_bytes(self, local: PackedTiles, array: str, how: str) -> None:
+    def test_changed_bytes(self, local: PackedTiles, array: str) -> None:
         put(local, 0, names(0))
         path = Path(local.files.path(f"{local.place}/{SCENES[0]}/{array}"))
         content = bytearray(path.read_bytes())
-        if how == "changed":
-            for i in range(30, len(content) - 30, 7):
-                content[i] ^= 0xFF
-        path.write_bytes(content[: len(content) // 2] if how == "cut" else content)
-        with pytest.raises(StoreError, match=rf"#00000_anchor: .* cannot be read .* Delete .*{SCENES[0]} and run"):
-            PackedTiles(local.files, FOLDER).open(names(0)[0])
+        for i in range(30, len(content) - 30, 7):
+            content[i] ^= 0xFF
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=rf"{SCENES[0]}: .* cannot be read .* delete them"):
+            local.open(names(0)[0])
 
-    def test_a_group_whose_list_is_damaged_has_no_tiles(self, local: PackedTiles) -> None:
-        put(local, 0, names(0))
-        Path(local.files.path(f"{local.place}/{SCENES[0]}/zarr.json")).write_text("{")
-        assert local.made_from(SCENES[0]) == {}
-        assert PackedTiles(local.files, FOLDER).stored() == []
+    @pytest.mark.parametrize("content", [b"{", b"{}", b'{"attributes": {"tiles": ["a"], "fingerprints": []}}'])
+    def test_a_group_whose_list_is_damaged_is_an_error(self, packed: PackedTiles, content: bytes) -> None:
+        put(packed, 0, names(0))
+        packed.files.write_bytes(f"{packed.place}/{SCENES[0]}/zarr.json", content)
+        assert packed.scene(SCENES[0]).whole() == {}
+        with pytest.raises(StoreError, match=f"{SCENES[0]}: these packed tiles cannot be read"):
+            packed.stored()
 
-    def test_another_version_of_the_format(self, local: PackedTiles, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(packed_tiles, "FORMAT_VERSION", 99)
-        put(local, 0, names(0))
-        monkeypatch.undo()
-        with pytest.raises(StoreError, match="format version 99"):
-            PackedTiles(local.files, FOLDER).stored()
-
-    def test_no_store_of_tiles(self, local: PackedTiles) -> None:
-        local.files.write_bytes(f"{local.place}/zarr.json", b"[]")
-        with pytest.raises(StoreError, match="no store of tiles"):
-            local.stored()
+    @pytest.mark.parametrize(
+        "content", [None, b"[]", b'{"attributes": {"format_version": 99, "whole_triplets": true}}']
+    )
+    def test_a_head_that_is_missing_or_of_another_form(self, packed: PackedTiles, content: bytes | None) -> None:
+        put(packed, 0, names(0))
+        head = f"{packed.place}/zarr.json"
+        packed.files.remove(head) if content is None else packed.files.write_bytes(head, content)
+        with pytest.raises(StoreError, match=r"no whole store of tiles|format version 99"):
+            packed.stored()
+        packed.prepare(whole_triplets=True)
+        assert_there(packed, dict.fromkeys(names(0), 0) if content is None else {})
 
 
 @pytest.mark.parametrize("after", range(3))
@@ -285,17 +297,32 @@ def test_a_run_that_ended_leaves_what_was_there(packed: PackedTiles, after: int)
             yield PackedTile(dataset(name, version=1), "")
 
     with pytest.raises(EndedError):
-        packed.write(SCENES[0], dict.fromkeys(names(0), "f"), tiles(), whole_triplets=True)
-    assert_there(PackedTiles(packed.files, FOLDER), dict.fromkeys(names(0), 0))
+        packed.scene(SCENES[0]).write(dict.fromkeys(names(0), "f"), tiles())
+    assert_there(packed, dict.fromkeys(names(0), 0))
 
 
 def test_runs_at_once_lose_nothing(packed: PackedTiles) -> None:
-    def add(scene: int) -> None:
+    def add(number: int) -> None:
+        scene = number % 3
         put(PackedTiles(packed.files, FOLDER), scene, [f"{scene:05d}_{kind}" for kind in TILE_TYPES])
 
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(add, range(3)))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(24 if packed.files.is_local else 3)))
     assert_there(packed, dict.fromkeys(names(0, 1, 2), 0))
+
+
+def test_what_a_run_keeps_costs_the_same_whatever_other_scenes_there_are(
+    local: PackedTiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for scene in range(3):
+        put(local, scene, names(scene))
+    read: list[str] = []
+    read_bytes = Files.read_bytes
+    monkeypatch.setattr(Files, "read_bytes", lambda files, name: read.append(name) or read_bytes(files, name))
+    scene = local.scene(SCENES[0])
+    assert list(scene.whole()) == names(0)
+    assert [scene.described(name)["attributes"]["tile"] for name in names(0)] == names(0)
+    assert read == [f"{local.place}/{SCENES[0]}/zarr.json"]
 
 
 def test_it_can_be_handed_to_other_processes(local: PackedTiles) -> None:

@@ -67,7 +67,15 @@ def folder(archive: Path, tmp_path: Path) -> Path:
     return write_meta(tmp_path / "islands", archive)
 
 
-def write_meta(folder: Path, archive: Path, seed: int = 0, n_triplets: int = N_TRIPLETS, tile_n: int = 8) -> Path:
+def write_meta(
+    folder: Path,
+    archive: Path,
+    seed: int = 0,
+    n_triplets: int = N_TRIPLETS,
+    tile_n: int = 8,
+    format_: str = "files",
+    **more: Any,
+) -> Path:
     meta = {
         "source": "goes16",
         "product": "truecolor_rgb",
@@ -82,9 +90,11 @@ def write_meta(folder: Path, archive: Path, seed: int = 0, n_triplets: int = N_T
         "sampling": {
             "resolution": 2000,
             "seed": seed,
+            "format": format_,
             "triplets": {"N_triplets": {"train": n_triplets}, "tile_N": tile_n},
         },
         "product_options": {"rayleigh_correction": False},
+        **more,
     }
     (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
     return folder
@@ -123,6 +133,30 @@ TILES = sorted(
     for kind in ("anchor", "neighbor", "distant")
     for suffix in ("nc", "png", "yml")
 )
+
+
+@pytest.mark.parametrize("format_", ["files", "zarr"])
+def test_a_run_of_a_plan_that_has_changed_ends(archive: Path, tmp_path: Path, format_: str) -> None:
+    folder = tmp_path / "islands"
+    folder.mkdir()
+    store = ready(write_meta(folder, archive, seed=1, format_=format_))
+    earlier = run_scenes(store, SCENES, ALL, ONE)
+    assert next(earlier).error is None
+    assert all(not outcome.error for outcome in run(ready(write_meta(folder, archive, seed=2, format_=format_))))
+    present = {name: content for name, content in contents(folder).items() if name.startswith("triplets/")}
+    (outcome,) = earlier
+    assert outcome.failed_stage == "triplet_tiles"
+    assert "the plan of the tiles has changed since this run began" in str(outcome.error)
+    assert {name: content for name, content in contents(folder).items() if name.startswith("triplets/")} == present
+    shown_now = DatasetStore.of(load_dataset(folder)).shown_tiles("triplet_tiles", "train")
+    assert len(shown_now.stored()) == 3 * N_TRIPLETS
+
+
+def test_pictures_go_with_the_function_that_drew_them(folder: Path, archive: Path) -> None:
+    run(ready(folder))
+    assert shown(folder, "png")
+    assert all(not outcome.error for outcome in run(ready(write_meta(folder, archive, image_function=None))))
+    assert shown(folder) == [name for name in TILES if not name.endswith(".png")]
 
 
 class TestOutcomes:
