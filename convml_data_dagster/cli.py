@@ -272,7 +272,7 @@ def _stage(arguments: argparse.Namespace) -> int:
         arguments.aux_name,
         WorkersResource(
             count=arguments.workers,
-            kind="processes" if arguments.processes else "threads",
+            kind="processes" if arguments.processes else None,
             address=arguments.dask_scheduler,
         ),
     )

@@ -1,29 +1,38 @@
 """Resources of the scene chain: who works, and who is told how far it is."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Literal, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from convml_data.pipeline.run import Workers
+    from convml_data.meta.dataset import Dataset
+    from convml_data.pipeline.workers import Workers
 
 T = TypeVar("T")
 
 
+class Kind(StrEnum):
+    """What works on this machine; an enumeration, since Dagster takes no literals that may be left out."""
+
+    threads = "threads"
+    processes = "processes"
+
+
 class WorkersResource(dg.ConfigurableResource):
-    """How many scenes a run works on at a time, and where."""
+    """Who works on the scenes of a run; what is left open is decided by ``dask`` in the meta.yaml."""
 
     count: int | None = Field(None, ge=1, description="Scenes at a time; by default one for each processor.")
-    kind: Literal["threads", "processes"] = Field("threads", description="What works on this machine.")
+    kind: Kind | None = Field(None, description="What works on this machine.")
     address: str | None = Field(None, description="Address of a running Dask scheduler, instead of both.")
 
-    def workers(self) -> "Workers":
+    def workers(self, dataset: "Dataset") -> "Workers":
         """The same in the pipeline's terms."""
-        from convml_data.pipeline.run import Workers
+        from convml_data.pipeline.workers import Workers, workers_for
 
-        return Workers(self.count, self.kind, self.address)
+        return workers_for(dataset, Workers(self.count, self.kind and self.kind.value, self.address))
 
 
 class Progress:

@@ -18,6 +18,7 @@ from convml_data.meta.fields import LONGEST_SIDE, Given, Location, Section
 from convml_data.meta.place import Domain, Trajectories
 from convml_data.meta.sampling import Sampling
 from convml_data.meta.time import Time
+from convml_data.meta.workers import DaskOptions
 
 
 class Storage(Section):
@@ -65,7 +66,11 @@ class Meta(DataSection):
         description="Where files lie and in which format.",
         examples=[{"format": "netcdf"}],
     )
-
+    dask: DaskOptions = Field(
+        default_factory=DaskOptions,
+        description="Who works on the scenes: threads or processes of the machine, or a Dask cluster.",
+        examples=[{"address": "tcp://scheduler:8786"}],
+    )
     aux_products: dict[AuxName, AuxProduct] = Field(
         default_factory=dict,
         description="Other products at the times and places of the scenes, by names that you choose.",

@@ -37,6 +37,12 @@ Stage = Literal[SceneStage, TileStage]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 TILE_STAGES: tuple[TileStage, ...] = get_args(TileStage)
 
+
+def first_of(stages: frozenset[Stage]) -> Stage:
+    """The stage that a scene passes first."""
+    return next(stage for stage in STAGES if stage in stages)
+
+
 #: Longest side of the picture that goes into Dagster's records, pixels; it is stored with each event.
 PREVIEW_SIDE = 96
 

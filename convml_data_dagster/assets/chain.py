@@ -71,7 +71,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
             if "trajectory_tiles" in stages:
                 made_from["trajectory_plan"] = store.read_trajectory_plan().fingerprint
             # Closed whatever happens, since the workers end with it.
-            outcomes = stack.enter_context(closing(run_scenes(store, scene_ids, stages, workers.workers())))
+            outcomes = stack.enter_context(closing(run_scenes(store, scene_ids, stages, workers.workers(dataset))))
             for outcome in progress.track(outcomes, len(scene_ids)):
                 for record in outcome.records:
                     context.log_event(_materialization(spec_of[record.stage], outcome.scene_id, record, made_from))

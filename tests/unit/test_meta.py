@@ -695,6 +695,19 @@ BAD: dict[str, Bad] = {
     ),
     "unknown format": ([], "storage: {format: hdf}\n", ["storage.format: 'hdf'", "supported: netcdf, zarr"]),
     "empty root": ([], "storage: {root: ''}\n", ["storage.root: '' is not a path or URL", "`root: s3://"]),
+    "unknown workers": ([], "dask: {kind: fibers}\n", ["dask.kind: 'fibers'", "supported: threads, processes"]),
+    "no workers": ([], "dask: {count: 0}\n", ["dask.count: 0 is out of range"]),
+    "half an address": (
+        [],
+        "dask: {address: scheduler}\n",
+        ["dask.address: 'scheduler' is no", "tcp://scheduler:8786"],
+    ),
+    "an address in blanks": ([], "dask: {address: 'tcp://a:1 '}\n", ["dask.address: 'tcp://a:1 ' is no"]),
+    "a cluster and processes": (
+        [],
+        "dask: {kind: processes, address: 'tcp://scheduler:8786'}\n",
+        ["dask.address: 'tcp://scheduler:8786' names a cluster", "kind is for workers of this machine", "leave one"],
+    ),
     "a key twice": (
         [],
         "source: goes17\n",
@@ -811,6 +824,7 @@ _TextTimes.add_constructor("tag:yaml.org,2002:timestamp", _TextTimes.construct_y
 #: Beyond a schema: two values that do not fit each other, or text whose meaning is wrong.
 UNSEEN_BY_SCHEMA = {
     "a channel twice",
+    "a cluster and processes",
     "a filter in both numbers",
     "a user function of a field twice",
     "a user function of no channel",
@@ -863,6 +877,8 @@ def test_the_schema_is_a_schema_and_takes_the_example() -> None:
         changed((SPAN, "  intervals: {t_start: 2020-02-02, N_days: 1}\n")),
         changed((SPAN, "  intervals:\n  - {t_start: 2018-10-01 00:00:00, t_end: 2019-03-01 00:00:00}\n")),
         changed((COUNTS, "5"), ("200000", "200e3")),
+        changed(add="dask: {kind: processes, count: 2}\n"),
+        changed(add="dask: {address: 'tls://10.0.0.1:8786'}\n"),
         changed(("type:", "product:"), add="archive: file:///a/{satellite}\nstorage: {root: b}\n"),
     ):
         parse_meta(text, "meta.yaml")
@@ -1047,6 +1063,7 @@ def test_fingerprints_are_of_values_not_of_text(tmp_path: Path) -> None:
         ([("goes16", "goes17")], "", "scene_ids cropped regridded triplet_tiles"),
         ([], "sector: C\n", "scene_ids cropped regridded triplet_tiles"),
         ([], "archive: /data\n", ""),
+        ([], "dask: {kind: processes}\n", ""),
         ([("14:30", "15:30")], "", "scene_ids"),
         ([(SPAN, SPAN + "  filters: {N_hours_from_zenith: 4}\n")], "", "scene_ids"),
         ([("-57.72 ", "-57.7 ")], "", "cropped regridded tile_plan triplet_tiles"),

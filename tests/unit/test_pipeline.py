@@ -23,7 +23,7 @@ from convml_data.geometry.local import LocalDomain
 from convml_data.meta.dataset import load_dataset
 from convml_data.pipeline.discovery import ledger_is_current, make_ledger
 from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles
-from convml_data.pipeline.run import Workers, run_scenes
+from convml_data.pipeline.run import run_scenes
 from convml_data.pipeline.scene import SceneOutcome, Stage
 from convml_data.pipeline.tiles import (
     current_tile_plan,
@@ -32,6 +32,7 @@ from convml_data.pipeline.tiles import (
     tile_plan_is_current,
     triplets_by_scene,
 )
+from convml_data.pipeline.workers import Workers
 from convml_data.scenes.ledger import SourceFile
 from convml_data.simulate.archive import simulate_archive
 from convml_data.sources.base import Interval
