@@ -32,7 +32,7 @@ class WorkersResource(dg.ConfigurableResource):
         """The same in the pipeline's terms."""
         from convml_data.pipeline.workers import Workers, workers_for
 
-        return workers_for(dataset, Workers(self.count, self.kind and self.kind.value, self.address))
+        return workers_for(dataset, Workers(self.count, None if self.kind is None else self.kind.value, self.address))
 
 
 class Progress:
