@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test lint format constraints pictures clean-demo
+.PHONY: setup demo ui test test-cluster test-memory lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -46,6 +46,14 @@ ui: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
+
+# A team's installation on this machine: Postgres, S3, Dask, webserver and daemon; workers and runs are killed.
+test-cluster: $(READY)
+	$(BIN)/python -m pytest -m cluster -v tests/integration/test_cluster.py
+
+# Peaks of memory of a run and of workers, over thousands of scenes; ten minutes.
+test-memory: $(READY)
+	$(BIN)/python -m pytest -m memory -s tests/integration/test_memory.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

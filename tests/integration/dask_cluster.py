@@ -15,9 +15,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DaskCluster:
-    """Where its scheduler listens, and its workers, which may be killed."""
+    """Where its scheduler listens, and its processes, which may be killed."""
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: tuple[subprocess.Popen[bytes], ...]
 
 
@@ -45,7 +46,7 @@ def dask_cluster(folder: Path, *, workers: int, environment: dict[str, str] | No
         while not _has_workers(folder, workers):
             assert time.monotonic() < deadline, {log.name: log.read_text() for log in folder.glob("*.log")}
             time.sleep(0.05)
-        yield DaskCluster(str(json.loads(file.read_text())["address"]), tuple(started[1:]))
+        yield DaskCluster(str(json.loads(file.read_text())["address"]), started[0], tuple(started[1:]))
 
 
 def _has_workers(folder: Path, count: int) -> bool:
