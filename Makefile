@@ -66,7 +66,7 @@ format: $(READY)
 
 # After a change of the dependencies: the newest versions that fit, for every Python and platform.
 constraints: $(READY)
-	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --upgrade --no-header --no-annotate \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev --extra kubernetes --upgrade --no-header --no-annotate \
 		--no-emit-index-url pyproject.toml -o constraints.txt
 
 # Those of level 2 products, of composites at night and of models need the files that the tests on real data need.
