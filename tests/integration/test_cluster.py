@@ -1,6 +1,7 @@
 """A team's installation as `deploy/` has it, all on this machine: workers and runs are killed in backfills.
 
-Postgres keeps Dagster's record, an S3 server the archive and the datasets, and a Dask cluster works. `make test-cluster`.
+Postgres keeps Dagster's record, an S3 server has the archive and the datasets, and a Dask cluster works. It is run by
+`make test-cluster`.
 """
 
 from __future__ import annotations
