@@ -165,11 +165,11 @@ def _client(workers: Workers, count: int) -> Iterator[Any]:
     if workers.address is not None:
         try:
             client = Client(workers.address, timeout="10s")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a ValueError where it is no address
             raise ConvmlError(
                 f"no Dask scheduler answers ({error})",
                 where=workers.address,
-                remedy="Start it with `dask scheduler`, or leave the address out to work on this machine",
+                remedy="Start one with `dask scheduler`, which says its address, or leave the address out to work here",
             ) from error
         try:
             with client:

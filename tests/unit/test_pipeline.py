@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +26,7 @@ from convml_data.meta.dataset import load_dataset
 from convml_data.pipeline.discovery import ledger_is_current, make_ledger
 from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdated_tiles
 from convml_data.pipeline.run import run_scenes
-from convml_data.pipeline.scene import SceneOutcome, Stage
+from convml_data.pipeline.scene import SceneOutcome, SceneTask, Stage, process_scene
 from convml_data.pipeline.tiles import (
     current_tile_plan,
     make_tile_plan,
@@ -255,11 +257,29 @@ class TestOutcomes:
             assert outcome.error is None
         assert contents(folder) == before
 
-    def test_no_scheduler_where_one_is_said_to_be(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_passes_through_a_scheduler_is_small(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes = []
+
+        def measured(task: SceneTask) -> SceneOutcome:
+            outcome = process_scene(task)
+            sizes.append((len(pickle.dumps(task)), len(pickle.dumps(outcome))))
+            return outcome
+
+        monkeypatch.setattr("convml_data.pipeline.workers.process_scene", measured)
+        run(ready(folder))
+        assert len(sizes) == len(SCENES)
+        for size_of_task, size_of_outcome in sizes:
+            assert size_of_task < 6_000
+            assert size_of_outcome < 30_000
+
+    @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tcp://127.0.0.1", "http://127.0.0.1:1", "nowhere"])
+    def test_no_scheduler_where_one_is_said_to_be(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, address: str
+    ) -> None:
         store = ready(folder)
         monkeypatch.setattr("distributed.Client", lambda address, timeout: Client(address, timeout="0.5s"))
-        with pytest.raises(ConvmlError, match=r"tcp://127\.0\.0\.1:1: no Dask scheduler answers .* `dask scheduler`"):
-            run(store, workers=Workers(address="tcp://127.0.0.1:1"))
+        with pytest.raises(ConvmlError, match=rf"^{re.escape(address)}: no Dask scheduler answers .* `dask scheduler`"):
+            run(store, workers=Workers(address=address))
 
     def test_workers_end_with_whoever_asked_for_them(self, folder: Path) -> None:
         outcomes = run_scenes(ready(folder), SCENES, ALL, Workers(2))
