@@ -21,6 +21,7 @@ JOB = {
     "processes": 4,
     "memory": "32GB",
     "walltime": "04:00:00",
+    "job_script_prologue": ["export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False"],
     "worker_extra_args": ["--lifetime", "210m", "--lifetime-stagger", "10m"],
 }
 
