@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import combinations, pairwise
+from math import isclose
 from typing import Any, Generic, Literal, TypeVar
 
 from convml_data.meta.data import MODELS
@@ -382,7 +383,7 @@ def _not_as_specified(content: Content) -> Broken:
         wrong.append(f"the grid is {form.grid}, not {asked.grid}")
     if asked.grid is not None and not form.y_ascending:
         wrong.append("y does not ascend")
-    if asked.centre is not None and form.centre != asked.centre:
+    if asked.centre is not None and not _same_place(form.centre, asked.centre):
         wrong.append(f"the projection's origin is {form.centre}, not {asked.centre}")
     return {content.name: "; ".join(wrong)} if wrong else {}
 
@@ -460,6 +461,11 @@ def _too_near(scenes: Mapping[str, Sequence[str]], least: timedelta) -> Broken:
             if early_name != late_name and late - early < least:
                 broken[late_id] = f"{in_words(late - early)} after {early_id}; one is of {one}, the other of {other}"
     return broken
+
+
+def _same_place(one: tuple[float, float] | None, other: tuple[float, float]) -> bool:
+    """Whether two points are the same but for the digits that writing a projection down loses."""
+    return one is not None and all(isclose(a, b, abs_tol=1e-9) for a, b in zip(one, other, strict=True))
 
 
 def _bands(count: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -27,9 +27,7 @@ _SEVERITY: dict[Consequence, dg.AssetCheckSeverity] = {
 def check_specs(key: dg.AssetKey, rules: Iterable[Rule[Any]]) -> list[dg.AssetCheckSpec]:
     """The checks of an asset, one for each rule; later steps of a run wait for those that stop."""
     return [
-        dg.AssetCheckSpec(
-            rule.name, asset=key, description=f"{rule.sentence}.", blocking=rule.consequence == "stops"
-        )
+        dg.AssetCheckSpec(rule.name, asset=key, description=f"{rule.sentence}.", blocking=rule.consequence == "stops")
         for rule in rules
     ]
 
@@ -52,31 +50,21 @@ def check_result(key: dg.AssetKey, verdicts: Sequence[Verdict]) -> dg.AssetCheck
     )
 
 
-def results_of_selected(
-    selected: Iterable[dg.AssetCheckKey], results: Iterable[dg.AssetCheckResult]
-) -> Iterator[dg.AssetCheckResult]:
-    """Those that a run was asked for."""
-    keys = set(selected)
-    for result in results:
-        if result.check_name is not None and dg.AssetCheckKey(result.asset_key, result.check_name) in keys:
-            yield result
-
-
 def what_stops(verdicts: Iterable[Verdict]) -> list[str]:
     """What keeps later steps from going on, a sentence for each rule."""
-    return [
-        f"{_in_words(verdict.rule, [(verdict.stage, *item) for item in verdict.broken.items()])}. {verdict.rule.remedy}."
-        for verdict in verdicts
-        if verdict.broken and verdict.rule.consequence == "stops"
-    ]
+    return [f"{text}. {rule.remedy}." for rule, text in _broken_rules(verdicts) if rule.consequence == "stops"]
 
 
 def what_is_amiss(verdicts: Iterable[Verdict]) -> list[str]:
     """What breaks rules and does not stop anything, a sentence for each."""
+    return [text for rule, text in _broken_rules(verdicts) if rule.consequence in ("fails", "warns")]
+
+
+def _broken_rules(verdicts: Iterable[Verdict]) -> list[tuple[Rule[Any], str]]:
     return [
-        _in_words(verdict.rule, [(verdict.stage, *item) for item in verdict.broken.items()])
+        (verdict.rule, _in_words(verdict.rule, [(verdict.stage, *item) for item in verdict.broken.items()]))
         for verdict in verdicts
-        if verdict.broken and verdict.rule.consequence in ("fails", "warns")
+        if verdict.broken
     ]
 
 
