@@ -32,9 +32,8 @@ def check_specs(key: dg.AssetKey, rules: Iterable[Rule[Any]]) -> list[dg.AssetCh
     ]
 
 
-def check_result(key: dg.AssetKey, verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
+def check_result(key: dg.AssetKey, rule: Rule[Any], verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
     """What verdicts by one rule come to, with the names and values of what broke it."""
-    rule = verdicts[0].rule
     broken = [(verdict.stage, name, why) for verdict in verdicts for name, why in verdict.broken.items()]
     metadata: dict[str, Any] = {"judged": sum(verdict.judged for verdict in verdicts), "broken": len(broken)}
     if broken:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import dagster as dg
 
 from convml_data.errors import ArchiveUnreachableError, ConvmlError
-from convml_data_dagster.resources import Progress
 
 
 @contextmanager
@@ -33,9 +32,10 @@ def archive_errors_retried(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 def retry_later(context: dg.AssetExecutionContext, why: str) -> None:
     """Ask Dagster to run the step again, each time after twice as long; goes on where it has been often enough."""
-    progress: Progress = context.resources.progress
-    if context.retry_number >= progress.archive_retries:
+    # Who waits at a terminal is told at once, and has no number of retries.
+    retries: int = getattr(context.resources.progress, "archive_retries", 0)
+    if context.retry_number >= retries:
         return
-    wait = progress.first_wait_s * 2**context.retry_number
+    wait = context.resources.progress.first_wait_s * 2**context.retry_number
     context.log.warning(f"The archive does not answer; the rest is tried again in {wait:g} s. {why}")
-    raise dg.RetryRequested(max_retries=progress.archive_retries, seconds_to_wait=wait)
+    raise dg.RetryRequested(max_retries=retries, seconds_to_wait=wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,17 @@ def judge_files(store: DatasetStore) -> list[Verdict]:
         of_aux = store.aux(name)
         if of_aux.files.exists(of_aux.layout.ledger):
             verdicts += _judge_product(of_aux)
+    return verdicts
+
+
+def write_files_report(store: DatasetStore) -> list[Verdict]:
+    """Judge all that is on disk, and keep what breaks rules."""
+    verdicts = judge_files(store)
+    values = [
+        {"rule": verdict.rule.name, "stage": verdict.stage, "judged": verdict.judged, "broken": dict(verdict.broken)}
+        for verdict in verdicts
+    ]
+    store.files.write_bytes(store.layout.files_report, (json.dumps(values, indent=1) + "\n").encode())
     return verdicts
 
 

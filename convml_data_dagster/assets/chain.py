@@ -105,7 +105,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
             retry_later(context, str(failures[0].error))
         for verdict in verdicts:
             if dg.AssetCheckKey(spec_of[verdict.stage].key, verdict.rule.name) in checks:
-                yield check_result(spec_of[verdict.stage].key, [verdict])
+                yield check_result(spec_of[verdict.stage].key, verdict.rule, [verdict])
         stops = what_stops([verdict for verdict in verdicts if verdict.rule not in rules.of_one])
         if failures or stops:
             raise _failure(failures, stops, len(scene_ids))
@@ -175,7 +175,7 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
             metadata=uri(dataset, places[stage]),
             kinds=kinds(
                 dataset,
-                *(dataset.meta.sampling.format if stage in asked else dataset.meta.storage.format,),
+                _format(dataset, is_tile=stage in asked),
                 *(("png",) if dataset.meta.image_function is not None else ()),
                 reads_archive=stage == "cropped",
                 on_cluster=True,
@@ -185,6 +185,12 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
         ).with_io_manager_key(io_manager_key(name))
         for stage in stages
     ]
+
+
+def _format(dataset: Dataset, *, is_tile: bool) -> str:
+    if is_tile:
+        return "zarr" if dataset.meta.sampling.format == "zarr" else "netcdf"
+    return dataset.meta.storage.format
 
 
 def _dims_in_words(dataset: Dataset) -> str:

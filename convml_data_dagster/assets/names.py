@@ -26,7 +26,12 @@ def group_name(dataset: Dataset, group: str) -> str:
 
 def op_name(dataset: Dataset, what: str) -> str:
     """Name of a step of an auxiliary product, which no other product's step has: names of steps take no hyphens."""
-    return f"{dataset.name}__aux_{(dataset.aux_name or '').replace('_', '__').replace('-', '_d')}__{what}"
+    return f"{dataset.name}__aux_{escaped(dataset.aux_name or '')}__{what}"
+
+
+def escaped(name: str) -> str:
+    """A name of an auxiliary product where no hyphens may be, another one for each."""
+    return name.replace("_", "__").replace("-", "_d")
 
 
 def kinds(dataset: Dataset, *formats: str, reads_archive: bool = False, on_cluster: bool = False) -> set[str]:

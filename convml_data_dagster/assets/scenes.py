@@ -177,7 +177,7 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
             context.log.warning(warning)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(plan.fingerprint),
-            check_results=[check_result(key, [verdict]) for verdict in verdicts],
+            check_results=[check_result(key, verdict.rule, [verdict]) for verdict in verdicts],
             metadata={
                 "path": dg.MetadataValue.path(store.files.url(store.layout.tile_plan)),
                 "tiles": len(plan.tiles),

@@ -13,7 +13,8 @@ from dagster_fixtures import write_dataset
 from convml_data_dagster.definitions import build_definitions, defs
 
 PER_SCENE = {"cropped", "regridded", "triplet_tiles"}
-ALL = PER_SCENE | {"scene_ids", "tile_plan", "statistics"}
+REPORTS = {"report/completeness", "report/files"}
+ALL = PER_SCENE | REPORTS | {"scene_ids", "tile_plan", "statistics"}
 NO_TILES = {"resolution": 2000.0}
 
 
@@ -48,6 +49,8 @@ def test_the_graph_of_a_dataset(tmp_path: Path) -> None:
         "tropics/regridded": {"cropped"},
         "tropics/triplet_tiles": {"cropped", "tile_plan"},
         "tropics/statistics": {"triplet_tiles"},
+        "tropics/report/completeness": {"scene_ids"},
+        "tropics/report/files": {"scene_ids"},
     }
 
 
@@ -78,7 +81,7 @@ def test_per_scene_assets_share_one_partitions_definition_and_no_others_have_one
 
     for name in ("tropics", "subtropics"):
         for stage in ALL:
-            found = graph.get(dg.AssetKey([name, stage])).partitions_def
+            found = graph.get(dg.AssetKey([name, *stage.split("/")])).partitions_def
             expected = dg.DynamicPartitionsDefinition(name=f"{name}_scenes") if stage in PER_SCENE else None
             assert found == expected, stage
 
@@ -91,14 +94,14 @@ def test_one_run_takes_many_scenes(tmp_path: Path) -> None:
 
 def test_a_dataset_without_triplets_has_no_tile_assets(tmp_path: Path) -> None:
     definitions = build_definitions([dataset(tmp_path / "tropics", sampling=NO_TILES)])
-    assert keys(definitions) == named("tropics", {"scene_ids", "cropped", "regridded"})
+    assert keys(definitions) == named("tropics", {"scene_ids", "cropped", "regridded"} | REPORTS)
 
 
 def test_assets_say_what_they_are(tmp_path: Path) -> None:
     found = specs(build_definitions([dataset(tmp_path / "tropics")]))
     assert all(len(spec.description or "") > 60 for spec in found.values())
     assert "60 x 60 cells" in (found["tropics/regridded"].description or "")
-    assert {spec.group_name for spec in found.values()} == {"tropics_scenes", "tropics_tiles"}
+    assert {spec.group_name for spec in found.values()} == {"tropics_scenes", "tropics_tiles", "tropics_report"}
     assert found["tropics/cropped"].kinds == {"netcdf", "png"}
     in_zarr = specs(build_definitions([dataset(tmp_path / "other", storage={"format": "zarr"})]))
     assert in_zarr["other/cropped"].kinds == {"zarr", "png"}
