@@ -65,6 +65,8 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         # A check alone is of what is there, which its stage keeps.
         keys = context.selected_asset_keys | {check.asset_key for check in checks}
         stages = frozenset(_stage_of(key) for key in keys)
+        if not context.has_partition_key and not context.has_partition_key_range:
+            raise dg.Failure("A run of this is over scenes: launch it with a range of partitions.", allow_retries=False)
         scene_ids = list(context.partition_keys)
         context.instance.add_run_tags(context.run.run_id, run_tags(dataset, stages))
         failures: list[SceneOutcome] = []

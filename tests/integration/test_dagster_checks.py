@@ -404,6 +404,21 @@ def test_jobs_and_the_nightly_report(finished: Path, spoilt: Path, instance: dg.
     assert metadata["days"] in (spoilt / "report/completeness.md").read_text()
 
 
+def test_a_check_alone_judges_what_its_stage_keeps(spoilt: Path, instance: dg.DagsterInstance) -> None:
+    definitions = build_definitions([spoilt])
+    assert run(definitions, instance, ["scene_ids"], dataset=DATASET).success
+    key = dg.AssetCheckKey(dg.AssetKey([DATASET, "cropped"]), "not_frozen")
+    job = definitions.resolve_implicit_global_asset_job_def().get_subset(
+        asset_check_selection={key}, asset_selection=set()
+    )
+    tags = {"dagster/asset_partition_range_start": SCENES[0], "dagster/asset_partition_range_end": SCENES[-1]}
+    result = job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+    assert result.success, failures(result)
+    assert checks(result) == {"cropped:not_frozen": True}
+    without_scenes = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert failures(without_scenes) == ["A run of this is over scenes: launch it with a range of partitions."]
+
+
 def test_a_run_says_what_it_is_of(finished: Path, instance: dg.DagsterInstance) -> None:
     definitions = build_definitions([finished])
     assert run(definitions, instance, ["scene_ids"], dataset=DATASET).success

@@ -108,6 +108,26 @@ def test_assets_say_what_they_are(tmp_path: Path) -> None:
     assert in_zarr["other/triplet_tiles"].kinds == {"netcdf", "png"}
 
 
+def test_kinds_say_where_files_and_work_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DASK_SCHEDULER_ADDRESS", "CONVML_GOES_ARCHIVE"):
+        monkeypatch.delenv(name, raising=False)
+    tiles = {"resolution": 2000.0, "triplets": {"N_triplets": 2, "tile_N": 16}, "format": "zarr"}
+    packed = specs(build_definitions([dataset(tmp_path / "a", sampling=tiles)]))
+    assert packed["a/triplet_tiles"].kinds == {"zarr", "png"}
+    assert packed["a/regridded"].metadata["dagster/uri"] == str(tmp_path / "a" / "rect")
+
+    meta = dataset(tmp_path / "b") / "meta.yaml"
+    meta.write_text("\n".join(line for line in meta.read_text().splitlines() if not line.startswith("archive:")))
+    public = specs(build_definitions([meta.parent]))
+    assert {key for key, spec in public.items() if "s3" in spec.kinds} == {"b/scene_ids", "b/cropped"}
+
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:8786")
+    shared = specs(build_definitions([dataset(tmp_path / "c", storage={"root": "s3://bucket/c"})]))
+    assert all("s3" in spec.kinds for spec in shared.values())
+    assert {key for key, spec in shared.items() if "dask" in spec.kinds} == named("c", PER_SCENE)
+    assert shared["c/triplet_tiles"].metadata["dagster/uri"] == "s3://bucket/c/triplets"
+
+
 def test_editing_the_sampling_makes_only_what_depends_on_it_out_of_date(tmp_path: Path) -> None:
     folder = tmp_path / "tropics"
     before = specs(build_definitions([dataset(folder, sampling=NO_TILES)]))
