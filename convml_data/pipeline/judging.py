@@ -12,7 +12,7 @@ from typing import Any, Literal
 from convml_data.pipeline.contents import content_of, stored_content
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import SCENE_STAGES, SceneStage
-from convml_data.pipeline.scene import TILE_STAGES, Breach, SceneOutcome, Stage
+from convml_data.pipeline.scene import STAGES, TILE_STAGES, Breach, SceneOutcome, Stage
 from convml_data.pipeline.tiles import current_tile_plan, tiles_of_scenes, triplets_by_scene
 from convml_data.rules import Broken, Content, Rule, Rules, TileState, rules_of
 from convml_data.scenes.ledger import LedgerRow
@@ -63,25 +63,22 @@ class RunJudge:
 
     def verdicts(self) -> list[Verdict]:
         """One for each stage of the run and each rule on it."""
-        rules, verdicts = rules_of(self.store.dataset), []
-        for stage in self.stages:
-            contents = sorted(self._contents[stage], key=_in_time)
-            of_stage = rules.of_stage(stage)
-            of_one = {
-                rule.name: {b.name: b.why for b in self._breaches if (b.stage, b.rule) == (stage, rule.name)}
-                for rule in rules.of_one
-            }
-            for rule in of_stage:
-                if rule in rules.of_one:
-                    broken = of_one[rule.name]
-                    judged = len({content.name for content in contents} | broken.keys())
-                elif rule in rules.of_tiles and stage in TILE_STAGES:
-                    states = tile_states(self.store, stage, self._scene_ids[stage])
-                    judged, broken = len(states), dict(rule.judge(states))
-                else:
-                    judged, broken = len(contents), dict(rule.judge(self._with_neighbours(stage, contents)))
-                verdicts.append(Verdict(rule, stage, judged, broken))
-        return verdicts
+        rules = rules_of(self.store.dataset)
+        return [self._verdict(rules, stage, rule) for stage in STAGES for rule in self._rules_on(rules, stage)]
+
+    def _rules_on(self, rules: Rules, stage: Stage) -> tuple[Rule[Any], ...]:
+        return rules.of_stage(stage) if stage in self.stages else ()
+
+    def _verdict(self, rules: Rules, stage: Stage, rule: Rule[Any]) -> Verdict:
+        contents = sorted(self._contents[stage], key=_in_time)
+        if rule in rules.of_one:
+            # Scenes and tiles were judged as they were made.
+            broken = {it.name: it.why for it in self._breaches if (it.stage, it.rule) == (stage, rule.name)}
+            return Verdict(rule, stage, len({content.name for content in contents} | broken.keys()), broken)
+        if rule in rules.of_tiles and stage in TILE_STAGES:
+            states = tile_states(self.store, stage, self._scene_ids[stage])
+            return Verdict(rule, stage, len(states), rule.judge(states))
+        return Verdict(rule, stage, len(contents), rule.judge(self._with_neighbours(stage, contents)))
 
     def _with_neighbours(self, stage: Stage, contents: Sequence[Content]) -> list[Content]:
         """Cropped scenes of the run, and those just before and after them that earlier runs have cropped."""

@@ -263,8 +263,8 @@ class _SceneWork:
                 **self._match(),
                 **({DIGEST: values_digest(data)} if stage == "cropped" else {}),
             )
-            # Before anything is written: what breaks a rule is there for nobody.
-            self._judge(stage, "stops", content_of_data(self.dataset, stage, self.task.row, data))
+            content = content_of_data(self.dataset, stage, self.task.row, data)
+            self._judge(stage, "stops", content)  # before it is written: what breaks a rule is there for nobody
             self.made[stage] = data  # just as a later run finds it on disk
             attributes = data.attrs
             image = self._draw(data, picture)
@@ -274,9 +274,10 @@ class _SceneWork:
         metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
+        else:
+            content = content_of(self.task.row, attributes)
         preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
-        contents = (content_of(self.task.row, attributes),)
-        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview, contents)
+        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview, (content,))
 
     def _match(self) -> dict[str, Scalar]:
         """What data of an auxiliary product say of the scene that they go with."""

@@ -108,7 +108,9 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         for verdict in verdicts:
             if dg.AssetCheckKey(spec_of[verdict.stage].key, verdict.rule.name) in checks:
                 yield check_result(spec_of[verdict.stage].key, verdict.rule, [verdict])
-        stops = what_stops([verdict for verdict in verdicts if verdict.rule not in rules.of_one])
+        # Scenes that broke a rule alone are among the failures.
+        alone = {rule.name for rule in rules.of_one}
+        stops = what_stops(verdict for verdict in verdicts if verdict.rule.name not in alone)
         if failures or stops:
             raise _failure(failures, stops, len(scene_ids))
 

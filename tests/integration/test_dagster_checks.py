@@ -270,6 +270,36 @@ def test_an_image_too_far_from_its_scene_is_not_read(
     assert sorted(path.stem for path in (folder / "rect/aux/red").glob("*.nc")) == [SCENES[0], SCENES[2]]
 
 
+COUNTING = """\
+calls = []
+
+def tropics(da_refl_2):
+    calls.append(da_refl_2)
+    return (2 * da_refl_2).assign_attrs(units=f"unit {len(calls)}", long_name="twice the reflectance")
+"""
+
+
+def test_a_function_whose_units_change_is_found_out(
+    tmp_path: Path, simulated_archive: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = write_dataset(
+        tmp_path / DATASET,
+        simulated_archive,
+        scenes=2,
+        sampling={"resolution": 2000.0},
+        type="user_function",
+        input={"refl_2": None},
+        product_options=None,
+    )
+    (folder / "user_functions.py").write_text(COUNTING)
+    definitions = build_definitions([folder])
+    assert run(definitions, instance, ["scene_ids"], dataset=DATASET).success
+    result = run(definitions, instance, ["cropped"], SCENES[:2], dataset=DATASET)
+    assert list(broken(result)) == ["cropped:same_units"]
+    (summary,) = failures(result)
+    assert "'unit " in summary
+
+
 class Impatient(Progress):
     """Waits for no archive."""
 
