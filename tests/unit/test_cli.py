@@ -137,7 +137,7 @@ def test_validate_in_the_current_folder(
     (dataset / "meta.yaml").write_text(DOCUMENT.replace("tile_N: 400", "tile_N: 200"))
     monkeypatch.chdir(dataset)
     assert call("validate") == 0
-    assert "warning" not in capsys.readouterr().out
+    assert "\nwarning" not in capsys.readouterr().out
 
 
 def test_validate_prints_the_problems(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
