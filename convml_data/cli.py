@@ -137,7 +137,32 @@ def _summary(dataset: Dataset) -> str:
         beyond = f"data is read from {_kilometres(read.l_zonal, read.l_meridional)}"
         rows.append(("warning", f"tiles reach beyond the domain, so that {beyond}"))
     rows.append(("storage", f"{meta.storage.format} in {dataset.root}"))
+    rows += _rule_facts(dataset)
     return "\n".join(f"{name:<9} {fact}" for name, fact in rows)
+
+
+#: What becomes of what breaks a rule, by its consequence.
+_CONSEQUENCES = {
+    "stops": "nothing more is made of it",
+    "drops": "the scene is left out",
+    "fails": "an error in the UI",
+    "warns": "a warning",
+}
+
+
+def _rule_facts(dataset: Dataset) -> list[tuple[str, str]]:
+    """The rules on the dataset's data, and those on its auxiliary products that are theirs alone."""
+    from convml_data.rules import rules_of
+
+    rules = [(rule.name, rule) for rule in rules_of(dataset).all]
+    names = {rule.name for _, rule in rules}
+    for aux_name in dataset.meta.aux_products:
+        of_aux = rules_of(dataset.aux(aux_name)).all
+        rules += [(f"{rule.name} of {aux_name}", rule) for rule in of_aux if rule.name not in names]
+    return [
+        ("rules" if number == 0 else "", f"{name}: {rule.sentence} (else {_CONSEQUENCES[rule.consequence]})")
+        for number, (name, rule) in enumerate(rules)
+    ]
 
 
 def _time_facts(dataset: Dataset) -> list[tuple[str, str]]:

@@ -48,6 +48,10 @@ class ArchiveError(ConvmlError):
     """An archive that cannot be listed or read."""
 
 
+class ArchiveUnreachableError(ArchiveError):
+    """An archive that does not answer or asks to wait, and may answer when it is tried again later."""
+
+
 class SceneError(ConvmlError):
     """A scene whose files are there but cannot give the product."""
 

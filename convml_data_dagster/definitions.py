@@ -19,9 +19,11 @@ from convml_data.meta.dataset import Dataset, dataset_name, dataset_paths_from_e
 from convml_data.meta.load import META_NAME
 from convml_data_dagster.assets.aux_plots import aux_plots_asset
 from convml_data_dagster.assets.chain import scene_chain
+from convml_data_dagster.assets.reports import completeness_asset, files_asset
 from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, tile_plan_asset, trajectory_plan_asset
 from convml_data_dagster.assets.statistics import statistics_asset
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
+from convml_data_dagster.jobs import completeness_schedule, dataset_jobs
 from convml_data_dagster.resources import Progress, WorkersResource
 
 # Backfill policies are in beta for as long as they have existed, and what they do here is tested.
@@ -43,11 +45,14 @@ def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, An
             for dataset in datasets
         },
     }
-    served = [asset for dataset in datasets for asset in dataset_assets(dataset)]
+    assets_of = {dataset.name: dataset_assets(dataset) for dataset in datasets}
+    served = [asset for dataset in datasets for asset in assets_of[dataset.name]]
     unreadable = [_broken_dataset(error, number) for number, error in enumerate(errors)]
     return dg.Definitions(
         assets=served + unreadable or [_no_dataset(paths)],
         resources=resources | dict(resource_overrides or {}),
+        jobs=[job for dataset in datasets for job in dataset_jobs(dataset, assets_of[dataset.name])],
+        schedules=[completeness_schedule(dataset) for dataset in datasets],
         # One process for each run: parallelism is inside the step, where a scene costs no process.
         executor=dg.in_process_executor,
     )
@@ -67,7 +72,7 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         assets += [matches_asset(aux), scene_chain(aux)]
         if dataset.meta.image_function is not None and aux.meta.image_function is not None:
             assets.append(aux_plots_asset(aux))
-    return assets
+    return [*assets, completeness_asset(dataset), files_asset(dataset)]
 
 
 def _broken_dataset(error: MetaError, number: int) -> dg.AssetSpec:

@@ -36,7 +36,13 @@ class WorkersResource(dg.ConfigurableResource):
 
 
 class Progress:
-    """Is told of each scene as it is done; shows nothing, since the UI shows the run's log."""
+    """Is told of each scene as it is done; shows nothing, since the UI shows the run's log.
+
+    Nobody waits for the run, so that an archive that does not answer is tried again for a while.
+    """
+
+    archive_retries = 4
+    first_wait_s = 30.0
 
     def track(self, outcomes: Iterable[T], total: int) -> Iterator[T]:
         """Pass the outcomes on."""

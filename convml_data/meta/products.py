@@ -70,6 +70,13 @@ class ChannelField:
         return f"{self.quantity}_{self.channel}"
 
     @property
+    def units(self) -> str:
+        """Of its values in files."""
+        if self.quantity != "radiance":
+            return "K" if self.quantity == "bt" else "%"
+        return "W m-2 um-1 sr-1" if self.channel in REFLECTIVE_CHANNELS else "mW m-2 sr-1 (cm-1)-1"
+
+    @property
     def bright_when_low(self) -> bool:
         """Whether clouds are bright in pictures where values are low, as cold tops are in emitted light."""
         return self.channel in EMISSIVE_CHANNELS
@@ -181,6 +188,17 @@ def band_names(product: Product) -> list[str] | None:
             return [product.name]
         case CeresField(variable=variable):
             return [variable]
+        case _:
+            return None
+
+
+def band_units(product: Product) -> tuple[str, ...] | None:
+    """Units of the product's bands in files, None where only reading it tells."""
+    match product:
+        case Truecolor():
+            return ("%",)
+        case Channels(fields=fields):
+            return tuple(field.units for field in fields)
         case _:
             return None
 

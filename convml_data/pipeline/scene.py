@@ -11,22 +11,25 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import xarray as xr
 from PIL import Image
 
-from convml_data.errors import ConvmlError, StoreError
+from convml_data.errors import ArchiveUnreachableError, ConvmlError, SceneError, StoreError
 from convml_data.fingerprints import fingerprint
 from convml_data.images.picture import png_bytes, scene_picture, thumbnail
 from convml_data.images.style import Style, style_fingerprint
 from convml_data.meta.dataset import Dataset
+from convml_data.pipeline.contents import DIGEST, content_of, content_of_data, values_digest
 from convml_data.pipeline.made_from import SceneStage, scene_fingerprint, tile_fingerprint, whole_picture
 from convml_data.pipeline.outdated import tiles_mark
 from convml_data.pipeline.tile_files import TileFiles
 from convml_data.pipeline.tile_packs import TilePacks
 from convml_data.regrid.scene import cut_window, regrid_scene
-from convml_data.scenes.ledger import Coverage, LedgerRow, too_little
+from convml_data.rules import Consequence, Content, Rules, rules_of
+from convml_data.scenes.ledger import Coverage, LedgerRow
 from convml_data.sources import source_of
 from convml_data.store.arrays import DAMAGED, ArrayStore
 from convml_data.store.dataset import DatasetStore
@@ -83,6 +86,8 @@ class Record:
         Scene time, satellite, bytes read, valid share, seconds, …
     preview
         A small PNG, None where there is nothing to show.
+    contents
+        Of the scene, or of its tiles, for the rules among them.
     """
 
     stage: Stage
@@ -91,6 +96,17 @@ class Record:
     kept: bool
     metadata: Mapping[str, Scalar]
     preview: bytes | None
+    contents: tuple[Content, ...] = ()
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that a scene or one of its tiles broke in a stage, and how."""
+
+    rule: str
+    stage: Stage
+    name: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +114,8 @@ class SceneOutcome:
     """Records of the stages that a scene passed, and what stopped it if anything did.
 
     ``coverage`` is that of the cropped scene, where it was looked at. ``dropped`` says why it is no
-    scene after all, which is no error.
+    scene after all, which is no error. ``breach`` is the rule by which it ended, if one did, and
+    ``try_again`` tells that the archive did not answer.
     """
 
     scene_id: str
@@ -108,6 +125,8 @@ class SceneOutcome:
     traceback: str | None = None
     coverage: Coverage | None = None
     dropped: str | None = None
+    breach: Breach | None = None
+    try_again: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,10 @@ class _DroppedSceneError(Exception):
     """The scene is none, for the reason that is the argument."""
 
 
+class _BrokenRuleError(SceneError):
+    """A rule that stops the scene."""
+
+
 def process_scene(task: SceneTask) -> SceneOutcome:
     """Take a scene through its stages, in their order; never raises for what is wrong with it.
 
@@ -140,11 +163,14 @@ def process_scene(task: SceneTask) -> SceneOutcome:
     except _DroppedSceneError as reason:
         problem = {"dropped": str(reason)}
     except ConvmlError as error:
-        problem = {"failed_stage": work.stage, "error": str(error)}
+        again = isinstance(error, ArchiveUnreachableError)
+        problem = {"failed_stage": work.stage, "error": str(error), "try_again": again}
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         problem = {"failed_stage": work.stage, "error": what, "traceback": traceback.format_exc()}
-    return SceneOutcome(task.row.scene_id, tuple(work.records), coverage=work.coverage_of_cropped(), **problem)
+    return SceneOutcome(
+        task.row.scene_id, tuple(work.records), coverage=work.coverage_of_cropped(), breach=work.breach, **problem
+    )
 
 
 @dataclass
@@ -156,6 +182,7 @@ class _SceneWork:
     records: list[Record] = field(default_factory=list, init=False)
     made: dict[SceneStage, xr.Dataset] = field(default_factory=dict, init=False)
     coverage: Coverage | None = field(default=None, init=False)
+    breach: Breach | None = field(default=None, init=False)
 
     @property
     def store(self) -> DatasetStore:
@@ -187,11 +214,27 @@ class _SceneWork:
     def _drop_if_too_little(self) -> None:
         """End here with a scene that shows less of its domain than is asked for."""
         if self.coverage is not None:
-            reason = too_little(self.coverage.valid_share, self.dataset.meta.quality.min_valid_share)
-            if reason is not None:
-                raise _DroppedSceneError(reason)
+            self._judge("cropped", "drops", content_of(self.task.row, {"valid_share": self.coverage.valid_share}))
+
+    @cached_property
+    def _rules(self) -> Rules:
+        return rules_of(self.dataset)
+
+    def _judge(self, stage: Stage, consequence: Consequence, content: Content) -> None:
+        """Hold a scene or tile against rules on it alone, and end here where it breaks one."""
+        for rule in self._rules.of_one:
+            applies = stage in rule.stages and rule.consequence == consequence
+            for name, why in rule.judge(content).items() if applies else ():
+                self.breach = Breach(rule.name, stage, name, why)
+                if consequence == "drops":
+                    raise _DroppedSceneError(why)
+                raise _BrokenRuleError(
+                    f"{name} breaks the rule {rule.name}: {why}", where=self.dataset.name, remedy=rule.remedy
+                )
 
     def crop(self, again: bool = False) -> Record:
+        self._judge("cropped", "stops", content_of(self.task.row, {}))  # before anything is read
+
         def read() -> xr.Dataset:
             return source_of(self.dataset).read(self.task.row.scan, self.dataset.read_domain)
 
@@ -226,7 +269,10 @@ class _SceneWork:
                 source=self.dataset.meta.source,
                 fingerprint=made_from,
                 **self._match(),
+                **({DIGEST: values_digest(data)} if stage == "cropped" else {}),
             )
+            content = content_of_data(self.dataset, stage, self.task.row, data)
+            self._judge(stage, "stops", content)  # before it is written: what breaks a rule is there for nobody
             self.made[stage] = data  # just as a later run finds it on disk
             attributes = data.attrs
             image = self._draw(data, picture)
@@ -236,8 +282,10 @@ class _SceneWork:
         metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
         if not kept:
             metadata["seconds"] = time.perf_counter() - started
+        else:
+            content = content_of(self.task.row, attributes)
         preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
-        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview)
+        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview, (content,))
 
     def _match(self) -> dict[str, Scalar]:
         """What data of an auxiliary product say of the scene that they go with."""
@@ -300,7 +348,8 @@ class _SceneWork:
             tile: tile_fingerprint(self.dataset, self.task.row, stage, tile) for tile in self.task.tiles.get(stage, ())
         }
         kind = TilePacks if self.store.packs else TileFiles
-        made = kind(self.store, stage, self.task.style).cut(tiles, lambda tile: self._make_tile(tile, tiles[tile]))
+        cut = kind(self.store, stage, self.task.style).cut
+        made = cut(tiles, lambda tile: self._make_tile(stage, tile, tiles[tile]))
         kept = bool(made) and all(tile.kept for tile in made)
         metadata: dict[str, Scalar] = {
             "scene_time": self.task.row.scan.start.isoformat(),
@@ -311,6 +360,7 @@ class _SceneWork:
             names = [f"{tile.collection}/{tile.name}".lstrip("/") for tile in tiles]
             metadata |= {
                 "names": ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else ""),
+                "tile": self.store.shown_tiles(stage, next(iter(tiles)).collection).url(next(iter(tiles)).name),
                 "bytes_read": made[0].attributes["bytes_read"],
                 "valid_share": min(tile.attributes["valid_share"] for tile in made),
             }
@@ -323,15 +373,22 @@ class _SceneWork:
             kept,
             metadata,
             thumbnail(made[0].picture, PREVIEW_SIDE) if made and made[0].picture is not None else None,
+            tuple(
+                content_of(self.task.row, of_tile.attributes, tile) for tile, of_tile in zip(tiles, made, strict=True)
+            ),
         )
 
-    def _make_tile(self, tile: Tile, made_from: str) -> xr.Dataset:
-        return self._data_of(tile).assign_attrs(
+    def _make_tile(self, stage: TileStage, tile: Tile, made_from: str) -> xr.Dataset:
+        data = self._data_of(tile)
+        data = data.assign_attrs(
             dataset=self.dataset.name,
             source=self.dataset.meta.source,
             **tile_attributes(tile, made_from),
             **self._match(),
+            **{DIGEST: values_digest(data)},
         )
+        self._judge(stage, "stops", content_of_data(self.dataset, "regridded", self.task.row, data, tile))
+        return data
 
     def _data_of(self, tile: Tile) -> xr.Dataset:
         """A window of the scene on the dataset's grid, or the source's pixels interpolated once."""

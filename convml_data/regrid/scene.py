@@ -30,6 +30,7 @@ _OF_THE_SOURCE_GRID = frozenset(
         "missing_on_earth_share",
         "rejected_share",
         "fingerprint",
+        "values_digest",
     }
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,10 @@ from convml_data.sources.base import Interval
 Strategy = Literal["single_scene_per_aux_time", "all_scenes_within_dt_aux"]
 
 IntArray = npt.NDArray[np.int64]
+
+#: Before the limit in a rule, and how times are written there.
+_LIMIT = "limit "
+_WRITTEN_TIME = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 _NONE = -1  # in place of the position of an aux time
 
@@ -125,7 +130,7 @@ def match_scenes(
     """
     aux = sorted(set(aux_times))
     spacing = time_between_aux(aux, intervals) if dt_aux is None else dt_aux
-    rule = f"{strategy}, dt_aux {spacing} {'inferred' if dt_aux is None else 'given'}, limit {spacing / 2}"
+    rule = f"{strategy}, dt_aux {spacing} {'inferred' if dt_aux is None else 'given'}, {_LIMIT}{spacing / 2}"
     scene_ids = sorted(scene_times, key=lambda scene_id: (scene_times[scene_id], scene_id))
     if not aux or not scene_ids:
         return tuple(Match(scene_id, None, None, "there is no aux time at all", rule) for scene_id in scene_ids)
@@ -161,6 +166,15 @@ def match_scenes(
         return Match(scene_id, None, offset, f"the nearest aux time, {aux[nearest]} ({signed}), {fate}", rule)
 
     return tuple(row_of(number, scene_id) for number, scene_id in enumerate(scene_ids))
+
+
+def limit_of(rule: str) -> timedelta:
+    """How far from its scene an image may be by a rule that :func:`match_scenes` has noted."""
+    match = _WRITTEN_TIME.fullmatch(rule.rpartition(_LIMIT)[2])
+    if match is None:
+        raise ValueError(f"{rule!r} names no limit")
+    days, hours, minutes, seconds = match.groups(default="0")
+    return timedelta(days=int(days), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
 
 
 def _all_within(scenes: IntArray, aux: IntArray, spacing: int, held: IntArray) -> IntArray:

@@ -14,7 +14,7 @@ from convml_data.meta.dataset import Dataset
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
 from convml_data.store.files import Files
-from convml_data.store.layout import TILE_SUFFIXES, Layout
+from convml_data.store.layout import TILE_SUFFIXES, Layout, folder_of_tiles, layout_of, place_of_tiles
 from convml_data.store.packed_tiles import PackedTiles
 from convml_data.store.shown_tiles import ShownTiles, TileFolder
 from convml_data.tiles.plan import TilePlan
@@ -102,7 +102,7 @@ class DatasetStore:
     @cached_property
     def layout(self) -> Layout:
         """Names below the root."""
-        return Layout(self.dataset.meta.source, self.dataset.meta.product, self.dataset.aux_name)
+        return layout_of(self.dataset)
 
     @property
     def index_maps(self) -> Path:
@@ -129,12 +129,7 @@ class DatasetStore:
 
     def tile_folder(self, stage: TileStage) -> str:
         """Folder of the tiles of a kind."""
-        if stage == "triplet_tiles":
-            return self.layout.of_product("triplets")
-        if stage == "trajectory_tiles":
-            return self.layout.of_product("trajectories")
-        window = self.dataset.sliding_window
-        return self.layout.of_product(self.layout.sliding_windows(window.tile_n, window.step))
+        return folder_of_tiles(self.dataset, stage)
 
     @property
     def packs(self) -> bool:
@@ -153,8 +148,7 @@ class DatasetStore:
 
     def tiles_place(self, stage: TileStage) -> str:
         """Where the tiles of a kind lie: the folder of its collections, or the store of a kind without any."""
-        folder = self.tile_folder(stage)
-        return f"{folder}.zarr" if self.packs and stage != "triplet_tiles" else folder
+        return place_of_tiles(self.dataset, stage)
 
     def _collection_folder(self, stage: TileStage, collection: str) -> str:
         folder = self.tile_folder(stage)

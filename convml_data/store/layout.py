@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from convml_data.meta.dataset import Dataset
+from convml_data.tiles.tile import TileStage
+
 TILE_SUFFIXES = (".nc", ".yml", ".png")
 
 
@@ -78,6 +81,16 @@ class Layout:
         return f"{self.of_product('report/statistics')}/{collection}.json"
 
     @property
+    def completeness(self) -> str:
+        """What is there of the scans that were expected, as JSON."""
+        return "report/completeness.json"
+
+    @property
+    def files_report(self) -> str:
+        """What breaks the rules of all that is on disk, as JSON."""
+        return "report/files.json"
+
+    @property
     def leakage_report(self) -> str:
         """How far the collections of triplets lie apart."""
         return "report/leakage.json"
@@ -98,3 +111,31 @@ class Layout:
     def of_product(self, folder: str) -> str:
         """A folder of tiles, or the one in it that an auxiliary product has."""
         return folder if self.aux_name is None else f"{folder}/{self.aux_name}"
+
+
+def layout_of(dataset: Dataset) -> Layout:
+    """The names of a dataset or of an auxiliary product."""
+    return Layout(dataset.meta.source, dataset.meta.product, dataset.aux_name)
+
+
+def folder_of_tiles(dataset: Dataset, stage: TileStage) -> str:
+    """Folder of the tiles of a kind."""
+    layout = layout_of(dataset)
+    if stage == "triplet_tiles":
+        return layout.of_product("triplets")
+    if stage == "trajectory_tiles":
+        return layout.of_product("trajectories")
+    window = dataset.sliding_window
+    return layout.of_product(layout.sliding_windows(window.tile_n, window.step))
+
+
+def place_of_tiles(dataset: Dataset, stage: TileStage) -> str:
+    """Where the tiles of a kind lie: the folder of its collections, or the store of a kind without any."""
+    folder = folder_of_tiles(dataset, stage)
+    return f"{folder}.zarr" if dataset.meta.sampling.format == "zarr" and stage != "triplet_tiles" else folder
+
+
+def place_of_scenes(dataset: Dataset, stage: str) -> str:
+    """Folder or Zarr store of a dataset's scenes of a stage."""
+    folder = layout_of(dataset).folder([stage])
+    return folder if dataset.meta.storage.format == "netcdf" else f"{folder}.zarr"

@@ -21,16 +21,13 @@ from scipy.spatial import cKDTree
 from convml_data.markdown import markdown_table
 from convml_data.scenes.ids import parse_scene_id
 from convml_data.tiles.plan import TileSpec
-from convml_data.tiles.splits import EPOCH, in_words
+from convml_data.tiles.splits import EPOCH, TOO_NEAR, in_words
 
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.int64]
 
 #: Shares of the distances that lie at or below each of the quantiles.
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
-
-#: Scenes of two collections that are nearer than this deserve a warning.
-TOO_NEAR = timedelta(hours=1)
 
 #: Tiles of scenes that start at most this far apart count as seen at the same time.
 SAME_TIME = timedelta(minutes=10)

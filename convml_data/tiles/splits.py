@@ -23,6 +23,9 @@ from convml_data.sources.base import Interval
 #: Where blocks of time begin to be counted, UTC.
 EPOCH = datetime(1970, 1, 1)
 
+#: Scenes of two collections that are nearer than this deserve a warning.
+TOO_NEAR = timedelta(hours=1)
+
 _COUNTS = "sampling.triplets.N_triplets"
 _TRIPLETS = "sampling.triplets"
 _SPLITTING = f"{_TRIPLETS}.scene_collections_splitting"

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.names import asset_key, group_name, op_name
+from convml_data_dagster.assets.names import asset_key, group_name, kinds, op_name, uri
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import scene_partitions
@@ -23,7 +23,8 @@ def aux_plots_asset(dataset: Dataset) -> dg.AssetsDefinition:
         deps=[asset_key(dataset.primary, "regridded"), asset_key(dataset, "regridded")],
         partitions_def=scene_partitions(name),
         group_name=group_name(dataset, "scenes"),
-        kinds={"png"},
+        kinds=kinds(dataset, "png"),
+        metadata=uri(dataset, f"report/aux/{aux_name}"),
         code_version=dataset.code_version("regridded"),
         description=f"Each scene above, `{aux_name}` below, over one x axis, in km. In `report/aux/{aux_name}`.",
         skippable=True,

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.names import asset_key, group_name, op_name
+from convml_data.rules import asked_of, rules_of
+from convml_data.store.layout import place_of_scenes, place_of_tiles
+from convml_data_dagster.assets.names import archive_pool, asset_key, group_name, kinds, op_name, run_tags, uri
 from convml_data_dagster.assets.scenes import scene_ids_version
-from convml_data_dagster.failures import errors_as_failures
+from convml_data_dagster.checks import check_result, check_specs, what_is_amiss, what_stops
+from convml_data_dagster.failures import errors_as_failures, retry_later
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import scene_partitions
 from convml_data_dagster.resources import Progress, WorkersResource
@@ -39,24 +42,33 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
     With them ``/trajectory_tiles`` and ``/sliding_window_tiles`` as far as they are asked for. Of an auxiliary
     product they are ``<dataset>/aux/<name>/cropped``, ``/regridded``, ``/tiles`` and so on.
     """
-    specs = _specs(dataset)
+    specs, rules = _specs(dataset), rules_of(dataset)
     spec_of = {_stage_of(spec.key): spec for spec in specs}
 
     @dg.multi_asset(
         name=f"{dataset.name}__scene_chain" if dataset.aux_name is None else op_name(dataset, "chain"),
         specs=specs,
+        check_specs=[each for stage, spec in spec_of.items() for each in check_specs(spec.key, rules.of_stage(stage))],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=archive_pool(dataset),
         required_resource_keys={"workers", "progress", io_manager_key(dataset.name)},
     )
     def chain(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        from convml_data.pipeline.judging import RunJudge
         from convml_data.pipeline.run import run_scenes
 
         workers: WorkersResource = context.resources.workers
         progress: Progress = context.resources.progress
 
-        stages = frozenset(_stage_of(key) for key in context.selected_asset_keys)
+        checks = context.selected_asset_check_keys
+        # A check alone is of what is there, which its stage keeps.
+        keys = context.selected_asset_keys | {check.asset_key for check in checks}
+        stages = frozenset(_stage_of(key) for key in keys)
+        if not context.has_partition_key and not context.has_partition_key_range:
+            raise dg.Failure("A run of this is over scenes: launch it with a range of partitions.", allow_retries=False)
         scene_ids = list(context.partition_keys)
+        context.instance.add_run_tags(context.run.run_id, run_tags(dataset, stages))
         failures: list[SceneOutcome] = []
         drops: dict[str, str] = {}
         shares: dict[str, float] = {}
@@ -70,6 +82,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
                 made_from["tile_plan"] = store.read_tile_plan().fingerprint
             if "trajectory_tiles" in stages:
                 made_from["trajectory_plan"] = store.read_trajectory_plan().fingerprint
+            judge = RunJudge(store, stages)
             # Closed whatever happens, since the workers end with it.
             outcomes = stack.enter_context(closing(run_scenes(store, scene_ids, stages, workers.workers(dataset))))
             for outcome in progress.track(outcomes, len(scene_ids)):
@@ -78,6 +91,7 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
                     if "valid_share" in record.metadata:
                         # Of the stage that comes first, which is of the whole domain.
                         shares.setdefault(outcome.scene_id, float(record.metadata["valid_share"]))
+                judge.add(outcome)
                 context.log.info(_line(outcome))
                 if outcome.dropped is not None:
                     drops[outcome.scene_id] = outcome.dropped
@@ -85,12 +99,20 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
                     failures.append(outcome)
                     if outcome.traceback is not None:
                         context.log.error(outcome.traceback)
-        for warning in filter(None, (_missing_values(shares), _dropped(drops, dataset))):
+            verdicts = judge.verdicts()
+        for warning in filter(None, (_missing_values(shares), _dropped(drops, dataset), *what_is_amiss(verdicts))):
             context.log.warning(warning)
             progress.warn(warning)
-        if failures:
-            raise _failure(failures, len(scene_ids))
-        yield from ()
+        if any(outcome.try_again for outcome in failures):
+            retry_later(context, str(failures[0].error))
+        for verdict in verdicts:
+            if dg.AssetCheckKey(spec_of[verdict.stage].key, verdict.rule.name) in checks:
+                yield check_result(spec_of[verdict.stage].key, verdict.rule, [verdict])
+        # Scenes that broke a rule alone are among the failures.
+        alone = {rule.name for rule in rules.of_one}
+        stops = what_stops(verdict for verdict in verdicts if verdict.rule.name not in alone)
+        if failures or stops:
+            raise _failure(failures, stops, len(scene_ids))
 
     return chain
 
@@ -101,26 +123,31 @@ def _stage_of(key: dg.AssetKey) -> "Stage":
 
 
 def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
-    name, aux_name = dataset.name, dataset.aux_name
+    name, aux_name, sampling = dataset.name, dataset.aux_name, dataset.meta.sampling
     matched = "" if aux_name is None else f" The images of `{aux_name}` that go with the scenes."
+    field = f"{_dims_in_words(dataset)}, {_units_in_words(dataset)}, NaN where there is no value"
     descriptions = {
         "cropped": (
-            f"`{dataset.meta.product}` of each scene on the source's own grid, (bands, y, x) or (y, x), over "
-            "the domain and a margin. NaN where there is no value. Materialize `scene_ids` first: it makes the "
-            f"partitions.{matched}"
+            f"`{dataset.meta.product}` of each scene on the source's own grid, over the domain and a margin: {field}. "
+            f"Materialize `scene_ids` first: it makes the partitions.{matched}"
         ),
         "regridded": (
-            f"Each scene on the dataset's grid: {_grid_in_words(dataset)}, y ascending to the north.{matched}"
+            f"Each scene on the dataset's grid: {_grid_in_words(dataset)}, y ascending to the north; {field}.{matched}"
         ),
         "triplet_tiles": (
             "The anchor, neighbor and distant tiles that each scene gives. A triplet is shown in its collection once "
-            "all three of its tiles are there."
+            f"all three of its tiles are there. {_tile_in_words(dataset, sampling.triplets)}; {field}."
             if aux_name is None
-            else f"Tiles of `{aux_name}` at the places of the triplets' tiles, of all scenes that it goes with."
+            else f"Tiles of `{aux_name}` at the places of the triplets' tiles, of all scenes that it goes with. "
+            f"{_tile_in_words(dataset, sampling.triplets)}; {field}."
         ),
-        "trajectory_tiles": f"A tile around each trajectory in each scene.{matched}",
+        "trajectory_tiles": (
+            f"A tile around each trajectory in each scene. {_tile_in_words(dataset, sampling.trajectories)}; "
+            f"{field}.{matched}"
+        ),
         "sliding_window_tiles": (
-            f"Tiles at equal steps over each scene on the dataset's grid, slices of `regridded`.{matched}"
+            "Tiles at equal steps over each scene on the dataset's grid, slices of `regridded`. "
+            f"{_tile_in_words(dataset, sampling.sliding_window)}; {field}.{matched}"
         ),
     }
     first = asset_key(dataset, "scene_ids" if aux_name is None else "matches")
@@ -133,27 +160,59 @@ def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
         "trajectory_tiles": [asset_key(dataset, "cropped"), asset_key(dataset.primary, "trajectory_plan")],
         "sliding_window_tiles": [asset_key(dataset, "regridded")],
     }
-    sampling = dataset.meta.sampling
-    asked = {
+    asked: dict[str, Any] = {
         "triplet_tiles": sampling.triplets,
         "trajectory_tiles": sampling.trajectories,
         "sliding_window_tiles": sampling.sliding_window,
     }
     stages = [stage for stage in descriptions if asked.get(stage, True) is not None]
+    places = {
+        stage: place_of_tiles(dataset, stage) if stage in asked else place_of_scenes(dataset, stage) for stage in stages
+    }
     return [
         dg.AssetSpec(
             key=asset_key(dataset, AUX_TILES if stage == "triplet_tiles" and aux_name is not None else stage),
             deps=upstream[stage],
             partitions_def=scene_partitions(name),
             group_name=group_name(dataset, "tiles" if stage.endswith("_tiles") else "scenes"),
-            description=descriptions[stage],
-            kinds={"netcdf" if stage in asked else dataset.meta.storage.format}
-            | ({"png"} if dataset.meta.image_function is not None else set()),
+            description=f"{descriptions[stage]} In `{dataset.root}/{places[stage]}`.",
+            metadata=uri(dataset, places[stage]),
+            kinds=kinds(
+                dataset,
+                _format(dataset, is_tile=stage in asked),
+                *(("png",) if dataset.meta.image_function is not None else ()),
+                reads_archive=stage == "cropped",
+                on_cluster=True,
+            ),
             code_version=dataset.code_version(stage),
             skippable=True,
         ).with_io_manager_key(io_manager_key(name))
         for stage in stages
     ]
+
+
+def _format(dataset: Dataset, *, is_tile: bool) -> str:
+    if is_tile:
+        return "zarr" if dataset.meta.sampling.format == "zarr" else "netcdf"
+    return dataset.meta.storage.format
+
+
+def _dims_in_words(dataset: Dataset) -> str:
+    asked = asked_of(dataset)
+    if asked.bands is None:
+        return "(bands, y, x) or (y, x)"
+    return f"{asked.bands} bands (bands, y, x)" if asked.bands else "(y, x)"
+
+
+def _units_in_words(dataset: Dataset) -> str:
+    units = asked_of(dataset).units
+    return f"in {', '.join(dict.fromkeys(units))}" if units else "in the units that each file names"
+
+
+def _tile_in_words(dataset: Dataset, tiles: Any) -> str:
+    if tiles is None:
+        return ""
+    return f"{tiles.tile_N} x {tiles.tile_N} cells (y, x) of {dataset.meta.sampling.resolution:g} m"
 
 
 def _grid_in_words(dataset: Dataset) -> str:
@@ -220,8 +279,8 @@ def _missing_values(shares: dict[str, float]) -> str | None:
     )
 
 
-def _failure(failures: list["SceneOutcome"], total: int) -> dg.Failure:
-    """One summary; scenes that failed for the same reason share a line."""
+def _failure(failures: list["SceneOutcome"], stops: list[str], total: int) -> dg.Failure:
+    """One summary; scenes that failed for the same reason share a line, and what breaks rules among scenes follows."""
     scenes_by_cause: dict[str, list[str]] = {}
     for outcome in failures:
         scenes_by_cause.setdefault(f"{outcome.failed_stage}: {outcome.error}", []).append(outcome.scene_id)
@@ -229,8 +288,9 @@ def _failure(failures: list["SceneOutcome"], total: int) -> dg.Failure:
     shown = "\n".join(lines[:CAUSES_SHOWN])
     if len(lines) > CAUSES_SHOWN:
         shown += f"\nand {len(lines) - CAUSES_SHOWN} other causes, which are in the run's log"
+    head = f"{len(failures)} of {total} scenes failed; the others are done." if failures else ""
     return dg.Failure(
-        f"{len(failures)} of {total} scenes failed; the others are done.\n{shown}",
+        "\n".join(filter(None, [head, shown, *stops])),
         metadata={"failed": len(failures), "failed_scenes": [outcome.scene_id for outcome in failures]},
         allow_retries=False,
     )

@@ -1,8 +1,15 @@
-"""What assets, their groups and their steps are called."""
+"""What assets, their groups, kinds and steps are called, and which pools of runs they are in."""
+
+import os
+from collections.abc import Iterable
 
 import dagster as dg
 
+from convml_data.meta.data import MODELS
 from convml_data.meta.dataset import Dataset
+
+#: Where a Dask cluster is waited for, if anywhere.
+CLUSTER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 
 
 def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
@@ -19,4 +26,46 @@ def group_name(dataset: Dataset, group: str) -> str:
 
 def op_name(dataset: Dataset, what: str) -> str:
     """Name of a step of an auxiliary product, which no other product's step has: names of steps take no hyphens."""
-    return f"{dataset.name}__aux_{(dataset.aux_name or '').replace('_', '__').replace('-', '_d')}__{what}"
+    return f"{dataset.name}__aux_{escaped(dataset.aux_name or '')}__{what}"
+
+
+def escaped(name: str) -> str:
+    """A name of an auxiliary product where no hyphens may be, another one for each."""
+    return name.replace("_", "__").replace("-", "_d")
+
+
+def kinds(dataset: Dataset, *formats: str, reads_archive: bool = False, on_cluster: bool = False) -> set[str]:
+    """What marks an asset in the graph: what its files are, and where they lie and the work is done."""
+    found = set(formats)
+    if dataset.root.startswith("s3://") or (reads_archive and _archive(dataset).startswith("s3://")):
+        found.add("s3")
+    if on_cluster and os.environ.get(CLUSTER_VARIABLE):
+        found.add("dask")
+    return found
+
+
+def uri(dataset: Dataset, name: str) -> dict[str, str]:
+    """Metadata that links to a file or folder below the root."""
+    return {"dagster/uri": f"{dataset.root}/{name}"}
+
+
+def archive_pool(dataset: Dataset) -> str | None:
+    """The pool of runs that read the archive of a dataset's source, None for files of one's own."""
+    source = dataset.meta.source
+    if source in MODELS:
+        return None
+    return "ceres-archive" if source.startswith("ceres") else "goes-archive"
+
+
+def run_tags(dataset: Dataset, stages: Iterable[str]) -> dict[str, str]:
+    """By what runs are found in the UI."""
+    product = dataset.meta.product if dataset.aux_name is None else dataset.aux_name
+    return {"convml/dataset": dataset.name, "convml/stage": ",".join(sorted(stages)), "convml/product": product}
+
+
+def _archive(dataset: Dataset) -> str:
+    if dataset.meta.source in MODELS:
+        return ""
+    from convml_data.sources import archive_of
+
+    return archive_of(dataset)

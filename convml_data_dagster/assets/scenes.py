@@ -1,15 +1,18 @@
 """The unpartitioned assets that decide what the others are made of: scene IDs and tile plan."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from convml_data.markdown import markdown_table
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.names import asset_key, group_name
-from convml_data_dagster.failures import errors_as_failures
+from convml_data.rules import rules_of
+from convml_data.store.layout import layout_of
+from convml_data_dagster.assets.names import archive_pool, asset_key, group_name, kinds, uri
+from convml_data_dagster.checks import check_result, check_specs, what_stops
+from convml_data_dagster.failures import archive_errors_retried, errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 from convml_data_dagster.partitions import register_scenes
 
@@ -29,9 +32,11 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(dataset, "scene_ids"),
         group_name=group_name(dataset, "scenes"),
-        kinds={"json"},
+        kinds=kinds(dataset, "json", reads_archive=True),
         code_version=dataset.fingerprint("scene_ids"),
-        required_resource_keys={io_manager_key(dataset.name)},
+        pool=archive_pool(dataset),
+        required_resource_keys={io_manager_key(dataset.name), "progress"},
+        metadata=uri(dataset, layout_of(dataset).ledger),
         description=(
             "The scans that the archive holds in the dataset's time span: one row each in the scene ledger, with "
             "the reason where a scan is no scene. Materializing it lists the archive and makes the scenes the "
@@ -42,7 +47,7 @@ def scene_ids_asset(dataset: Dataset) -> dg.AssetsDefinition:
         from convml_data.pipeline.discovery import make_ledger
         from convml_data.sources import notices_of
 
-        with errors_as_failures():
+        with archive_errors_retried(context):
             store = store_of(context, dataset.name)
             ledger = make_ledger(store)
         new, gone = register_scenes(context.instance, dataset.name, ledger.scene_ids)
@@ -83,9 +88,11 @@ def matches_asset(dataset: Dataset) -> dg.AssetsDefinition:
         key=asset_key(dataset, "matches"),
         deps=[asset_key(dataset.primary, "scene_ids")],
         group_name=group_name(dataset, "scenes"),
-        kinds={"json"},
+        kinds=kinds(dataset, "json", reads_archive=True),
         code_version=dataset.fingerprint("scene_ids"),
-        required_resource_keys={io_manager_key(dataset.name)},
+        pool=archive_pool(dataset),
+        required_resource_keys={io_manager_key(dataset.name), "progress"},
+        metadata=uri(dataset, layout_of(dataset).ledger),
         description=(
             f"Which image of `{aux_name}` ({dataset.meta.source} {dataset.meta.product}) goes with which scene: one "
             "row for each scene, with the offset in seconds, the rule, and the reason where none does. Scenes that "
@@ -95,7 +102,7 @@ def matches_asset(dataset: Dataset) -> dg.AssetsDefinition:
     def matches(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from convml_data.pipeline.matches import make_matches
 
-        with errors_as_failures():
+        with archive_errors_retried(context):
             store = store_of(context, dataset.name).aux(aux_name)
             ledger = make_matches(store)
         offsets = [row.match.offset_s for row in ledger.scenes if row.match is not None]
@@ -139,20 +146,24 @@ def _before_the_plan(dataset: Dataset) -> list[dg.AssetKey]:
 
 def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
     """``<dataset>/tile_plan``: which scene gives which tile, where."""
+    key = asset_key(dataset, "tile_plan")
 
     @dg.asset(
-        key=asset_key(dataset, "tile_plan"),
+        key=key,
         deps=_before_the_plan(dataset),
         group_name=group_name(dataset, "tiles"),
-        kinds={"json"},
+        kinds=kinds(dataset, "json"),
         code_version=dataset.fingerprint("tile_plan"),
+        check_specs=check_specs(key, rules_of(dataset).of_plan),
+        metadata=uri(dataset, layout_of(dataset).tile_plan),
         required_resource_keys={io_manager_key(dataset.name)},
         description=(
             "Which scene gives which triplet tile and where it lies, for all collections, drawn before any tile is "
             "cut. The same meta.yaml and scenes give the same plan."
         ),
     )
-    def tile_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def tile_plan(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from convml_data.pipeline.judging import judge_plan
         from convml_data.pipeline.leakage import make_leakage_report
         from convml_data.pipeline.tiles import make_tile_plan
 
@@ -160,10 +171,13 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
             store = store_of(context, dataset.name)
             plan = make_tile_plan(store)
             report = make_leakage_report(store, plan)
+            verdicts = judge_plan(store, plan)
+        stops = what_stops(verdicts)
         for warning in (*plan.warnings, *report.warnings):
             context.log.warning(warning)
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             data_version=dg.DataVersion(plan.fingerprint),
+            check_results=[check_result(key, verdict.rule, [verdict]) for verdict in verdicts],
             metadata={
                 "path": dg.MetadataValue.path(store.files.url(store.layout.tile_plan)),
                 "tiles": len(plan.tiles),
@@ -177,6 +191,8 @@ def tile_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
                 "warnings": dg.MetadataValue.md("\n".join(f"- {text}" for text in plan.warnings) or "none"),
             },
         )
+        if stops:
+            raise dg.Failure("\n".join(stops), allow_retries=False)
 
     return tile_plan
 
@@ -188,8 +204,9 @@ def trajectory_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
         key=asset_key(dataset, "trajectory_plan"),
         deps=[asset_key(dataset, "scene_ids")],
         group_name=group_name(dataset, "tiles"),
-        kinds={"json"},
+        kinds=kinds(dataset, "json"),
         code_version=dataset.fingerprint("trajectory_plan"),
+        metadata=uri(dataset, layout_of(dataset).trajectory_plan),
         required_resource_keys={io_manager_key(dataset.name)},
         description=(
             "The tiles around trajectories: in each scene one around the point of each trajectory that is nearest in "

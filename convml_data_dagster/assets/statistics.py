@@ -6,7 +6,8 @@ import dagster as dg
 
 from convml_data.markdown import markdown_table
 from convml_data.meta.dataset import Dataset
-from convml_data_dagster.assets.names import asset_key, group_name
+from convml_data.store.layout import layout_of
+from convml_data_dagster.assets.names import asset_key, group_name, kinds, uri
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
 
@@ -19,7 +20,8 @@ def statistics_asset(dataset: Dataset) -> dg.AssetsDefinition:
         key=asset_key(dataset, "statistics"),
         deps=[asset_key(dataset, "triplet_tiles" if aux_name is None else "tiles")],
         group_name=group_name(dataset, "tiles"),
-        kinds={"json"},
+        kinds=kinds(dataset, "json"),
+        metadata=uri(dataset, layout_of(dataset).statistics("train")),
         code_version=dataset.fingerprint("statistics"),
         required_resource_keys={io_manager_key(dataset.name)},
         description=(

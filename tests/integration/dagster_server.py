@@ -115,6 +115,16 @@ class Server:
         )
         return dict(data["assetNodeOrError"]["partitionStats"])
 
+    def checks(self, asset: Sequence[str]) -> dict[str, str]:
+        """What the checks of an asset came to when it was last materialized, ``SUCCEEDED`` or ``FAILED``, by name."""
+        data = self.query(
+            """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+            assetChecksOrError { ... on AssetChecks { checks { name
+            executionForLatestMaterialization { status } } } } } } }""",
+            key={"path": list(asset)},
+        )["assetNodeOrError"]["assetChecksOrError"]["checks"]
+        return {check["name"]: (check["executionForLatestMaterialization"] or {}).get("status", "") for check in data}
+
     def stale_status(self, asset: Sequence[str], partition: str | None = None) -> str:
         """``FRESH``, ``STALE`` or ``MISSING``: whether the UI shows it as in sync with its code and inputs."""
         data = self.query(

@@ -13,7 +13,8 @@ from dagster_fixtures import write_dataset
 from convml_data_dagster.definitions import build_definitions, defs
 
 PER_SCENE = {"cropped", "regridded", "triplet_tiles"}
-ALL = PER_SCENE | {"scene_ids", "tile_plan", "statistics"}
+REPORTS = {"report/completeness", "report/files"}
+ALL = PER_SCENE | REPORTS | {"scene_ids", "tile_plan", "statistics"}
 NO_TILES = {"resolution": 2000.0}
 
 
@@ -48,6 +49,8 @@ def test_the_graph_of_a_dataset(tmp_path: Path) -> None:
         "tropics/regridded": {"cropped"},
         "tropics/triplet_tiles": {"cropped", "tile_plan"},
         "tropics/statistics": {"triplet_tiles"},
+        "tropics/report/completeness": {"scene_ids"},
+        "tropics/report/files": {"scene_ids"},
     }
 
 
@@ -78,7 +81,7 @@ def test_per_scene_assets_share_one_partitions_definition_and_no_others_have_one
 
     for name in ("tropics", "subtropics"):
         for stage in ALL:
-            found = graph.get(dg.AssetKey([name, stage])).partitions_def
+            found = graph.get(dg.AssetKey([name, *stage.split("/")])).partitions_def
             expected = dg.DynamicPartitionsDefinition(name=f"{name}_scenes") if stage in PER_SCENE else None
             assert found == expected, stage
 
@@ -91,18 +94,38 @@ def test_one_run_takes_many_scenes(tmp_path: Path) -> None:
 
 def test_a_dataset_without_triplets_has_no_tile_assets(tmp_path: Path) -> None:
     definitions = build_definitions([dataset(tmp_path / "tropics", sampling=NO_TILES)])
-    assert keys(definitions) == named("tropics", {"scene_ids", "cropped", "regridded"})
+    assert keys(definitions) == named("tropics", {"scene_ids", "cropped", "regridded"} | REPORTS)
 
 
 def test_assets_say_what_they_are(tmp_path: Path) -> None:
     found = specs(build_definitions([dataset(tmp_path / "tropics")]))
     assert all(len(spec.description or "") > 60 for spec in found.values())
     assert "60 x 60 cells" in (found["tropics/regridded"].description or "")
-    assert {spec.group_name for spec in found.values()} == {"tropics_scenes", "tropics_tiles"}
+    assert {spec.group_name for spec in found.values()} == {"tropics_scenes", "tropics_tiles", "tropics_report"}
     assert found["tropics/cropped"].kinds == {"netcdf", "png"}
     in_zarr = specs(build_definitions([dataset(tmp_path / "other", storage={"format": "zarr"})]))
     assert in_zarr["other/cropped"].kinds == {"zarr", "png"}
     assert in_zarr["other/triplet_tiles"].kinds == {"netcdf", "png"}
+
+
+def test_kinds_say_where_files_and_work_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DASK_SCHEDULER_ADDRESS", "CONVML_GOES_ARCHIVE"):
+        monkeypatch.delenv(name, raising=False)
+    tiles = {"resolution": 2000.0, "triplets": {"N_triplets": 2, "tile_N": 16}, "format": "zarr"}
+    packed = specs(build_definitions([dataset(tmp_path / "a", sampling=tiles)]))
+    assert packed["a/triplet_tiles"].kinds == {"zarr", "png"}
+    assert packed["a/regridded"].metadata["dagster/uri"] == str(tmp_path / "a" / "rect")
+
+    meta = dataset(tmp_path / "b") / "meta.yaml"
+    meta.write_text("\n".join(line for line in meta.read_text().splitlines() if not line.startswith("archive:")))
+    public = specs(build_definitions([meta.parent]))
+    assert {key for key, spec in public.items() if "s3" in spec.kinds} == {"b/scene_ids", "b/cropped"}
+
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:8786")
+    shared = specs(build_definitions([dataset(tmp_path / "c", storage={"root": "s3://bucket/c"})]))
+    assert all("s3" in spec.kinds for spec in shared.values())
+    assert {key for key, spec in shared.items() if "dask" in spec.kinds} == named("c", PER_SCENE)
+    assert shared["c/triplet_tiles"].metadata["dagster/uri"] == "s3://bucket/c/triplets"
 
 
 def test_editing_the_sampling_makes_only_what_depends_on_it_out_of_date(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, serv
     after = files_of(folder / "tropics")
     assert {name: after[name.replace(".incomplete/", "")] for name in before} == before
 
+    assert server.checks(("tropics", "cropped")) == {"as_specified": "SUCCEEDED", "not_frozen": "SUCCEEDED"}
+    # Scenes every ten minutes are shared out one by one.
+    assert server.checks(("tropics", "tile_plan")) == {"collections_apart": "FAILED"}
     assert [server.stale_status(asset) for asset in unpartitioned] == ["FRESH", "FRESH"]
     for asset in assets:
         in_sync = [server.stale_status(asset, scene_id) for scene_id in (SCENE_IDS[0], BROKEN)]

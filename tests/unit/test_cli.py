@@ -124,6 +124,9 @@ def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.Cap
         "200 km × 200 km",
         "warning   tiles reach beyond the domain, so that data is read from 300 km × ",
         f"netcdf in {dataset}",
+        "rules     file_opens: Every file opens (else an error in the UI)",
+        "not_frozen: No scene shows exactly what the image before it showed (else nothing more is made of it)",
+        "collections_apart: Scenes of different collections start at least 1 h apart (else a warning)",
     ):
         assert fact in out
 
@@ -134,7 +137,7 @@ def test_validate_in_the_current_folder(
     (dataset / "meta.yaml").write_text(DOCUMENT.replace("tile_N: 400", "tile_N: 200"))
     monkeypatch.chdir(dataset)
     assert call("validate") == 0
-    assert "warning" not in capsys.readouterr().out
+    assert "\nwarning" not in capsys.readouterr().out
 
 
 def test_validate_prints_the_problems(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:

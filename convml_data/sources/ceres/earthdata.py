@@ -19,7 +19,8 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from urllib3.util import Retry
 
-from convml_data.errors import ArchiveError, SceneError
+from convml_data.errors import ArchiveError, ArchiveUnreachableError, SceneError
+from convml_data.sources.outages import PASSING_STATUSES
 
 #: Where people log in, and the domains of the data centres that take its tokens.
 LOGIN_HOST = "urs.earthdata.nasa.gov"
@@ -41,7 +42,7 @@ _NO_HEADS = (405, 501)
 _RETRIES = Retry(
     total=3,
     backoff_factor=0.2,
-    status_forcelist=(429, 500, 502, 503, 504),
+    status_forcelist=PASSING_STATUSES,
     allowed_methods=("GET", "HEAD"),
     raise_on_status=False,
     respect_retry_after_header=False,
@@ -157,7 +158,8 @@ class WebArchive:
             )
         if not response.ok and response.status_code not in bad:
             response.close()
-            raise ArchiveError(
+            kind = ArchiveUnreachableError if response.status_code in PASSING_STATUSES else ArchiveError
+            raise kind(
                 f"the archive answers {response.status_code} {response.reason or ''}".rstrip(),
                 where=url,
                 remedy="Try again later; check `archive:` in meta.yaml where it goes on",
@@ -277,8 +279,8 @@ def _save(response: requests.Response, path: Path) -> int:
     return received
 
 
-def _unreachable(url: str, error: Exception) -> ArchiveError:
-    return ArchiveError(
+def _unreachable(url: str, error: Exception) -> ArchiveUnreachableError:
+    return ArchiveUnreachableError(
         f"the archive cannot be read ({type(error).__name__}: {error})",
         where=url,
         remedy="Check the network and `archive:` in meta.yaml, and run it again",

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 from convml_data.errors import ArchiveError, SceneError
 from convml_data.scenes.ledger import SourceFile
 from convml_data.sources.goes.archive import open_filesystem
+from convml_data.sources.outages import archive_error
 
 if TYPE_CHECKING:
     import fsspec
@@ -126,7 +127,7 @@ class FileFolders:
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever the client library of the file system raises
-            raise ArchiveError(
+            raise archive_error(error)(
                 f"the archive cannot be listed ({type(error).__name__}: {error})",
                 where=folder,
                 remedy="Check `archive:` in meta.yaml, the network and the permission to list",
@@ -155,7 +156,7 @@ class FileFolders:
                 remedy="Run `convml-data scene-ids` again to list what the archive holds now",
             ) from None
         except Exception as error:  # whatever the client library of the file system raises
-            raise ArchiveError(
+            raise archive_error(error)(
                 f"the file cannot be read ({type(error).__name__}: {error})",
                 where=file.url,
                 remedy="Check the network and the permission to read, and run it again",

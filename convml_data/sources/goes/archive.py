@@ -20,6 +20,7 @@ from convml_data.errors import ArchiveError
 from convml_data.scenes.ledger import Scan, SourceFile
 from convml_data.sources.base import Interval
 from convml_data.sources.goes.names import AbiFileName, hour_folder
+from convml_data.sources.outages import archive_error
 
 #: Overrides the public archive; ``{satellite}`` in it stands for the satellite's name.
 ARCHIVE_VARIABLE = "CONVML_GOES_ARCHIVE"
@@ -209,7 +210,7 @@ def _list_folder(filesystem: fsspec.AbstractFileSystem, folder: str) -> list[dic
     except FileNotFoundError:
         return None
     except Exception as error:  # whatever the client library of the file system raises
-        raise ArchiveError(
+        raise archive_error(error)(
             f"the archive cannot be listed ({type(error).__name__}: {error})",
             where=filesystem.unstrip_protocol(folder),
             remedy=f"{_REMEDY}, the network and the permission to list",

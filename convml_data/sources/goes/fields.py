@@ -116,19 +116,19 @@ def _attributes(crop: Crop, field: ChannelField) -> dict[str, str]:
         return {
             "standard_name": "toa_brightness_temperature",
             "long_name": f"brightness temperature, {band}",
-            "units": "K",
+            "units": field.units,
         }
     if field.quantity == "refl":
         return {
             "standard_name": "toa_lambertian_equivalent_albedo_multiplied_by_cosine_solar_zenith_angle",
             "long_name": f"reflectance factor, not corrected for the height of the sun, {band}",
-            "units": "%",
+            "units": field.units,
         }
     per = "wavelength" if crop.channel.esun is not None else "wavenumber"
     return {
         "standard_name": f"toa_outgoing_radiance_per_unit_{per}",
         "long_name": f"spectral radiance, {band}",
-        "units": "W m-2 um-1 sr-1" if crop.channel.esun is not None else "mW m-2 sr-1 (cm-1)-1",
+        "units": field.units,
     }
 
 

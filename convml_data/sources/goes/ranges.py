@@ -6,7 +6,8 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from convml_data.errors import ArchiveError, SceneError
+from convml_data.errors import SceneError
+from convml_data.sources.outages import archive_error
 
 if TYPE_CHECKING:
     import fsspec
@@ -161,7 +162,7 @@ class RangeFile(io.RawIOBase):
                 remedy="Run `convml-data scene-ids` again to list what the archive holds now",
             ) from None
         except Exception as error:  # whatever the client library of the file system raises
-            raise ArchiveError(
+            raise archive_error(error)(
                 f"the file cannot be read ({type(error).__name__}: {error})",
                 where=self.url,
                 remedy="Check the network and the permission to read, and run it again",
