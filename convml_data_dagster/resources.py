@@ -32,6 +32,3 @@ class Progress:
     def track(self, outcomes: Iterable[T], total: int) -> Iterator[T]:
         """Pass the outcomes on."""
         yield from outcomes
-
-    def warn(self, text: str) -> None:
-        """What the run's log says too."""

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from convml_data.meta.aux_products import AuxName, AuxProduct
 from convml_data.meta.data import MODELS, DataSection, schema_of_source
-from convml_data.meta.fields import LONGEST_SIDE, Given, Location, Section
+from convml_data.meta.fields import LONGEST_SIDE, Given, Location, PositiveInteger, Section
 from convml_data.meta.place import Domain, Trajectories
 from convml_data.meta.sampling import Sampling
 from convml_data.meta.time import Time
@@ -30,6 +30,14 @@ class Storage(Section):
         default=None,
         description="Folder or fsspec URL for all files; relative to, and by default, meta.yaml's folder.",
         examples=["s3://my-bucket/my-dataset"],
+    )
+
+
+class Run(Section):
+    """How the work is shared out to runs."""
+
+    max_scenes: PositiveInteger = Field(
+        default=200, description="Scenes that one run takes at most; more are more runs.", examples=[200]
     )
 
 
@@ -64,6 +72,9 @@ class Meta(DataSection):
         default_factory=Storage,
         description="Where files lie and in which format.",
         examples=[{"format": "netcdf"}],
+    )
+    run: Run = Field(
+        default_factory=Run, description="How the work is shared out to runs.", examples=[{"max_scenes": 200}]
     )
 
     aux_products: dict[AuxName, AuxProduct] = Field(

@@ -36,7 +36,7 @@ def _plots(arguments: argparse.Namespace) -> int:
     store = session.product_store
     scene_ids = current_scene_ids(session)
     unmatched = {row.scene_id for row in current_ledger(store).rows if row.reason is not None}
-    session.materialize(f"aux/{session.aux_name}/plots", scene_ids=scene_ids)
+    session.materialize_scenes(f"aux/{session.aux_name}/plots", runs=[scene_ids])
     drawn = [name for scene_id in scene_ids if store.files.exists(name := store.layout.plot(scene_id))]
     print(f"{len(drawn)} plots; {len(unmatched)} scenes have no {session.aux_name}")
     print(f"plots: {store.files.url(store.layout.plot('').removesuffix('/.png'))}")

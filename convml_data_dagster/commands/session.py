@@ -7,16 +7,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convml_data.errors import ConvmlError
+from convml_data_dagster.summaries import Summary
 
 if TYPE_CHECKING:
     import dagster as dg
+    from tqdm import tqdm
 
     from convml_data.meta.dataset import Dataset
+    from convml_data.pipeline.scene import SceneOutcome
     from convml_data.store.dataset import DatasetStore
 
 T = TypeVar("T")
@@ -34,7 +38,8 @@ class Session:
         self.aux_name = aux_name
         if aux_name is not None:
             self.dataset.aux(aux_name)  # or an error
-        overrides: dict[str, Any] = {"progress": TerminalProgress()} | ({"workers": workers} if workers else {})
+        self.progress = TerminalProgress()
+        overrides: dict[str, Any] = {"progress": self.progress} | ({"workers": workers} if workers else {})
         self.definitions = build_definitions([self.dataset.directory], overrides)
         self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
 
@@ -56,17 +61,57 @@ class Session:
             return stage
         return f"aux/{self.aux_name}/{'tiles' if stage == 'triplet_tiles' else stage}"
 
-    def materialize(self, *assets: str, scene_ids: Sequence[str] = ()) -> None:
-        """Materialize assets of the dataset in one run, for a range of scenes where there are any."""
+    def materialize(self, *assets: str) -> None:
+        """Materialize unpartitioned assets of the dataset in one run; ConvmlError where that fails."""
+        cause = self._run(assets, {})
+        if cause is not None:
+            raise ConvmlError(cause)
+
+    def materialize_scenes(self, *assets: str, runs: Sequence[Sequence[str]]) -> None:
+        """Materialize per-scene assets, one run after the other; what fails in one does not keep the next back.
+
+        Parameters
+        ----------
+        assets
+            Names below the dataset's.
+        runs
+            The scenes of each run, which follow each other in the ledger.
+
+        Raises
+        ------
+        ConvmlError
+            Scenes failed or runs did: one summary of all.
+        """
+        causes: dict[str, None] = {}
+        with self.progress.over(sum(map(len, runs))) as summary:
+            for scene_ids in runs:
+                of_run = self.progress.new_run()
+                cause = self._run(
+                    assets,
+                    {
+                        "dagster/asset_partition_range_start": scene_ids[0],
+                        "dagster/asset_partition_range_end": scene_ids[-1],
+                    },
+                )
+                # What the run says of its scenes is in the summary of all.
+                if cause is not None and cause != (of_run.failure() or "").rstrip("."):
+                    causes[cause] = None
+        for warning in summary.warnings(self.aux_name):
+            print(f"warning: {warning}", file=sys.stderr)
+        failures = [cause for cause in (summary.failure(), *causes) if cause is not None]
+        if failures:
+            raise ConvmlError("\n".join(failures).rstrip("."))
+
+    def slices(self, scene_ids: Sequence[str]) -> list[Sequence[str]]:
+        """Scenes that follow each other in the ledger as runs of ``run.max_scenes``."""
+        size = self.dataset.meta.run.max_scenes
+        return [scene_ids[start : start + size] for start in range(0, len(scene_ids), size)]
+
+    def _run(self, assets: Sequence[str], tags: dict[str, str]) -> str | None:
+        """Materialize assets in one run; what failed, None where nothing did."""
         import dagster as dg
         from dagster._core.utils import make_new_run_id
 
-        tags = {}
-        if scene_ids:
-            tags = {
-                "dagster/asset_partition_range_start": scene_ids[0],
-                "dagster/asset_partition_range_end": scene_ids[-1],
-            }
         run_id = make_new_run_id()
         execute = partial(
             self.definitions.resolve_implicit_global_asset_job_def().execute_in_process,
@@ -85,8 +130,7 @@ class Session:
             if run is not None and not run.is_finished:
                 self.instance.report_run_canceled(run, message="interrupted at the terminal")
             raise
-        if not result.success:
-            raise ConvmlError(_cause(result))
+        return None if result.success else _cause(result)
 
 
 def _in_a_thread(work: Callable[[], T]) -> T:
@@ -122,14 +166,37 @@ def _cause(result: dg.ExecuteInProcessResult) -> str:
 
 
 class TerminalProgress:
-    """A progress bar over the scenes of a run."""
+    """A progress bar over the scenes of all runs of a command, and what came of them."""
 
-    def track(self, outcomes: Iterable[T], total: int) -> Iterator[T]:
-        """Pass the outcomes on and show how many there were."""
+    def __init__(self) -> None:
+        self._total = 0
+        self._bar: tqdm[Any] | None = None
+        self._summary = self._of_run = Summary()
+
+    @contextmanager
+    def over(self, total: int) -> Iterator[Summary]:
+        """Show one bar for so many scenes within the block; what comes of them."""
+        self._total, self._summary = total, Summary()
+        try:
+            yield self._summary
+        finally:
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = None
+
+    def new_run(self) -> Summary:
+        """What comes of the scenes of the next run."""
+        self._of_run = Summary()
+        return self._of_run
+
+    def track(self, outcomes: Iterable[SceneOutcome], total: int) -> Iterator[SceneOutcome]:
+        """Pass the outcomes of a run on and count them."""
         from tqdm import tqdm
 
-        yield from tqdm(outcomes, total=total, unit="scene", file=sys.stderr)
-
-    def warn(self, text: str) -> None:
-        """Say what is not as one would expect."""
-        print(f"warning: {text}", file=sys.stderr)
+        if self._bar is None:
+            self._bar = tqdm(total=self._total, unit="scene", file=sys.stderr)
+        for outcome in outcomes:
+            self._summary.add(outcome)
+            self._of_run.add(outcome)
+            self._bar.update()
+            yield outcome

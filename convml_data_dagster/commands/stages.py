@@ -59,9 +59,9 @@ def _stage(arguments: argparse.Namespace) -> int:
     if not stages:
         kind = _tile_stage(session, arguments.tiles_kind)
         stages = [kind]
-        scene_ids = _crop_to_know_the_scenes(session, scene_ids)
-        _make_plan(session, kind)
-    session.materialize(*(session.asset(stage) for stage in stages), scene_ids=scene_ids)
+        scene_ids = crop_to_know_the_scenes(session, scene_ids)
+        make_plan(session, kind)
+    session.materialize_scenes(*(session.asset(stage) for stage in stages), runs=session.slices(scene_ids))
     for stage in stages:
         print(f"{session.asset(stage)}: {_place(session.product_store, stage)}")
     return 0
@@ -75,7 +75,7 @@ def _tile_stage(session: Session, kind: str | None) -> TileStage:
     return stage
 
 
-def _make_plan(session: Session, stage: TileStage) -> None:
+def make_plan(session: Session, stage: TileStage) -> None:
     """Plan the tiles of a kind where they are not planned yet, and say what a user should know of the plan."""
     from convml_data.pipeline.tiles import tile_plan_is_current, trajectory_plan_is_current
 
@@ -106,23 +106,23 @@ def _regrid_to_know_what_tiles_show(session: Session) -> None:
         return
     scene_ids = store.read_ledger().scene_ids
     if scenes_to_regrid_first(store, store.read_ledger()):
-        session.materialize("cropped", "regridded", scene_ids=scene_ids)
+        session.materialize_scenes("cropped", "regridded", runs=session.slices(scene_ids))
     mask = accept.cloud_mask
     if mask is None or mask not in store.dataset.meta.aux_products:
         return
     if not ledger_is_current(store.aux(mask)):
         session.materialize(f"aux/{mask}/matches")
     if scenes_to_regrid_first(store.aux(mask), store.aux(mask).read_ledger()):
-        session.materialize(f"aux/{mask}/cropped", f"aux/{mask}/regridded", scene_ids=scene_ids)
+        session.materialize_scenes(f"aux/{mask}/cropped", f"aux/{mask}/regridded", runs=session.slices(scene_ids))
 
 
-def _crop_to_know_the_scenes(session: Session, scene_ids: tuple[str, ...]) -> tuple[str, ...]:
+def crop_to_know_the_scenes(session: Session, scene_ids: tuple[str, ...]) -> tuple[str, ...]:
     """The scenes that tiles may come from, some of which only cropping may show to be none."""
     from convml_data.pipeline.tiles import scenes_to_crop_first
 
     if not scenes_to_crop_first(session.store, session.store.read_ledger()):
         return scene_ids
-    session.materialize("cropped", scene_ids=scene_ids)
+    session.materialize_scenes("cropped", runs=session.slices(scene_ids))
     return current_scene_ids(session)
 
 
