@@ -55,12 +55,14 @@ def run_scenes(
     """
     ledger = current_ledger(store)
     store.dataset.domain  # noqa: B018  # an error of all scenes, not of each
+    for stage in {"cropped", "regridded", *stages}:  # tiles and regridding make what they need
+        store.note_settings(stage)
     if "regridded" in stages:
         remove_outdated_scenes(store, ledger)
     rows = {row.scene_id: row for row in ledger.scenes}
-    tiles = {stage: tiles_of_scenes(store, stage, rows) for stage in TILE_STAGES if stage in stages}
-    for stage, by_scene in tiles.items():
-        remove_outdated_tiles(store, stage, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
+    tiles = {kind: tiles_of_scenes(store, kind, rows) for kind in TILE_STAGES if kind in stages}
+    for kind, by_scene in tiles.items():
+        remove_outdated_tiles(store, kind, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
     waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
 
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
@@ -72,7 +74,7 @@ def run_scenes(
             yield SceneOutcome(scene_id, (), _first(stages), what)
     style = dataset_style(store)
     tasks = [
-        SceneTask(store, rows[scene_id], stages, {stage: tiles[stage][scene_id] for stage in tiles}, style)
+        SceneTask(store, rows[scene_id], stages, {kind: tiles[kind][scene_id] for kind in tiles}, style)
         for scene_id in scene_ids
         if scene_id in rows
     ]

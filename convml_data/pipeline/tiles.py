@@ -64,6 +64,7 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         scene_ids=ledger.scene_ids,
         fingerprint=_plan_fingerprint(dataset, ledger, "tile_plan"),
     )
+    store.note_settings("tile_plan")
     store.write_tile_plan(plan)
     return plan
 
@@ -110,6 +111,7 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
             where=f"{dataset.directory / META_NAME}: trajectories",
             remedy="Correct `time`, `domain` or `trajectories.max_dt`",
         )
+    store.note_settings("trajectory_plan")
     store.write_trajectory_plan(plan)
     return plan
 
@@ -179,7 +181,12 @@ def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _Pl
 
 
 def _plan_fingerprint(dataset: Dataset, ledger: Ledger, stage: _PlanStage) -> str:
-    return fingerprint([dataset.fingerprint(stage), ledger.scene_ids])
+    return plan_fingerprint(dataset.fingerprint(stage), ledger)
+
+
+def plan_fingerprint(settings: str, ledger: Ledger) -> str:
+    """What a plan is made from: the fingerprint of its settings and the scenes."""
+    return fingerprint([settings, ledger.scene_ids])
 
 
 def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:
