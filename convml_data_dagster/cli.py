@@ -12,16 +12,30 @@ from collections.abc import Sequence
 
 from convml_data import cli
 from convml_data.simulate.command import add_simulate_command
+from convml_data_dagster.commands.backfill import add_backfill_command
+from convml_data_dagster.commands.reconcile import add_reconcile_command
 from convml_data_dagster.commands.reports import add_report_commands
 from convml_data_dagster.commands.scenes import add_scenes_command
 from convml_data_dagster.commands.stages import add_stage_commands
+from convml_data_dagster.commands.status import add_status_command
 from convml_data_dagster.commands.ui import add_ui_command
+
+_COMMANDS = (
+    add_scenes_command,
+    add_stage_commands,
+    add_backfill_command,
+    add_status_command,
+    add_reconcile_command,
+    add_report_commands,
+    add_ui_command,
+    add_simulate_command,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and give its exit status."""
     parser, commands = cli.build_parser()
-    for add in (add_scenes_command, add_stage_commands, add_report_commands, add_ui_command, add_simulate_command):
+    for add in _COMMANDS:
         add(commands)
     return cli.run(parser, argv)
 
