@@ -91,6 +91,8 @@ def reconcile(
     lost = {difference.asset: list(difference.lost) for difference in differences if difference.lost}
     if lost and not dry_run:
         _show_as_failed(instance, lost)
+    for difference in differences:
+        _forget_summary(instance, difference.asset)
     return Reconciled(new, gone, differences)
 
 
@@ -114,6 +116,7 @@ def _compared_scenes(
     stage = stage_of(spec.key)
     present = PresentScenes(store, stage)
     states = present.states()
+    _forget_summary(instance, spec.key)
     partitions = scene_partitions(store.dataset.name)
     shown = instance.get_status_by_partition(spec.key, list(states), partitions) or {}
     recorded = _recorded_tags(instance, spec.key, len(states))
@@ -196,6 +199,15 @@ def _recorded_tags(instance: dg.DagsterInstance, key: dg.AssetKey, count: int) -
             break
         cursor = page.cursor
     return found
+
+
+def _forget_summary(instance: dg.DagsterInstance, key: dg.AssetKey) -> None:
+    """Let Dagster look through its events for the status of an asset's partitions.
+
+    It remembers the status as of the latest event by its number. After runs were deleted that is wrong, and
+    SQLite gives their numbers again, so that what is reported then would never be seen.
+    """
+    instance.event_log_storage.wipe_asset_cached_status(key)
 
 
 #: Job name of the runs that stand for what was lost.

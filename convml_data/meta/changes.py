@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-
+from convml_data.errors import ConvmlError
 from convml_data.geometry.local import domain_from_dict
 from convml_data.meta import values
 from convml_data.meta.dataset import FUNCTIONS_NAME, Dataset
@@ -25,7 +24,7 @@ class Settings:
     Parameters
     ----------
     meta
-        The description, as JSON-ready values; of an auxiliary product too that of the dataset.
+        What ``meta.yaml`` says, as JSON-ready values; of an auxiliary product too that of the dataset.
     functions_hash, trajectories_hash
         As the dataset has them.
     domain
@@ -42,7 +41,8 @@ class Settings:
         """Those of a dataset or of its auxiliary product."""
         found = dataset.found_domain
         return cls(
-            dataset.primary.meta.model_dump(mode="json", exclude_none=True),
+            # What was written, without defaults: some keys are refused where they mean nothing.
+            dataset.primary.meta.model_dump(mode="json", exclude_unset=True),
             dataset.functions_hash,
             dataset.trajectories_hash,
             None if found is None else found.to_dict(),
@@ -89,22 +89,29 @@ def what_changed(before: Settings, dataset: Dataset, stage: str) -> tuple[str, .
     Key paths with the old and the new value, and files that changed.
     """
     now, current = Settings.of(dataset), dataset.fingerprint(stage)
-    different, unclear = [], []
-    for path, old, new in _differences(before.meta, now.meta):
-        text = f"{'.'.join(path)}: {_shown(old)} → {_shown(new)}"
-        try:
-            with_old = replace(now, meta=_with_value(now.meta, path, old)).dataset(dataset)
-            if with_old.fingerprint(stage) != current:
-                different.append(text)
-        except (ValidationError, ValueError, KeyError):  # it goes with other values only
-            unclear.append(text)
-    files = {"functions_hash": FUNCTIONS_NAME, "trajectories_hash": "the file of trajectories"}
-    for field, name in files.items():
-        if replace(dataset, **{field: getattr(before, field)}).fingerprint(stage) != current:
-            different.append(f"{name} changed")
-    if before.domain != now.domain:
-        different.append("the domain that follows from the source or from trajectories is another")
-    return tuple(different or unclear or [OTHER_CODE])
+    if _fingerprint(before, dataset, stage) == current:
+        return (OTHER_CODE,)
+    keys = {
+        f"{'.'.join(path)}: {_shown(old)} → {_shown(new)}": replace(now, meta=_with_value(now.meta, path, old))
+        for path, old, new in _differences(before.meta, now.meta)
+    }
+    files = {
+        f"{FUNCTIONS_NAME} changed": replace(now, functions_hash=before.functions_hash),
+        "the file of trajectories changed": replace(now, trajectories_hash=before.trajectories_hash),
+        "the domain that follows from the source or from trajectories is another": replace(now, domain=before.domain),
+    }
+    changes = {text: with_old for text, with_old in (keys | files).items() if with_old != now}
+    # A value that goes with other values only, so that it has no fingerprint of its own, counts too.
+    found = [text for text, with_old in changes.items() if _fingerprint(with_old, dataset, stage) != current]
+    return tuple(found or changes)
+
+
+def _fingerprint(settings: Settings, dataset: Dataset, stage: str) -> str | None:
+    """The stage's fingerprint with other settings, None where there is no such dataset."""
+    try:
+        return settings.dataset(dataset).fingerprint(stage)
+    except (ValueError, ConvmlError):
+        return None
 
 
 def _differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
