@@ -21,6 +21,7 @@ from convml_data.pipeline.tiles import (
     triplets_by_scene,
 )
 from convml_data.scenes.ledger import Coverage
+from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
 
 
@@ -57,12 +58,13 @@ def run_scenes(
     store.dataset.domain  # noqa: B018  # an error of all scenes, not of each
     for stage in {"cropped", "regridded", *stages}:  # tiles and regridding make what they need
         store.note_settings(stage)
-    if "regridded" in stages:
-        remove_outdated_scenes(store, ledger)
     rows = {row.scene_id: row for row in ledger.scenes}
     tiles = {kind: tiles_of_scenes(store, kind, rows) for kind in TILE_STAGES if kind in stages}
-    for kind, by_scene in tiles.items():
-        remove_outdated_tiles(store, kind, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
+    with claimed(store.files, "outdated"):  # or what another run is just showing would be taken for half a triplet
+        if "regridded" in stages:
+            remove_outdated_scenes(store, ledger)
+        for kind, by_scene in tiles.items():
+            remove_outdated_tiles(store, kind, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
     waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
 
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
