@@ -64,7 +64,8 @@ def _backfill(arguments: argparse.Namespace) -> int:
         looked = [PresentScenes(session.product_store, stage).states(wanted) for stage in stages]
         chosen = {scene_id for states in looked for scene_id, state in states.items() if state.kind != "current"}
     runs = runs_of(store.read_ledger().scene_ids, chosen, session.dataset.meta.run.max_scenes)
-    print(f"{len(chosen)} of {len(wanted)} scenes from {wanted[0]} to {wanted[-1]} in {len(runs)} runs")
+    in_runs = "one run" if len(runs) == 1 else f"{len(runs)} runs"
+    print(f"{len(chosen)} of {len(wanted)} scenes from {wanted[0]} to {wanted[-1]} in {in_runs}")
     if runs:
         session.materialize_scenes(*(session.asset(stage) for stage in stages), runs=runs)
     return 0
