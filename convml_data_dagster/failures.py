@@ -32,8 +32,7 @@ def archive_errors_retried(context: dg.AssetExecutionContext) -> Iterator[None]:
 
 def retry_later(context: dg.AssetExecutionContext, why: str) -> None:
     """Ask Dagster to run the step again, each time after twice as long; goes on where it has been often enough."""
-    # Who waits at a terminal is told at once, and has no number of retries.
-    retries: int = getattr(context.resources.progress, "archive_retries", 0)
+    retries: int = context.resources.progress.archive_retries
     if context.retry_number >= retries:
         return
     wait = context.resources.progress.first_wait_s * 2**context.retry_number

@@ -48,5 +48,5 @@ class Progress:
         """Pass the outcomes on."""
         yield from outcomes
 
-    def warn(self, text: str) -> None:
-        """What the run's log says too."""
+    def note(self, warnings: Iterable[str]) -> None:
+        """What the run's log says is amiss with its scenes."""

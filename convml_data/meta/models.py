@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from convml_data.meta.aux_products import AuxName, AuxProduct
 from convml_data.meta.data import MODELS, DataSection, schema_of_source
-from convml_data.meta.fields import LONGEST_SIDE, Given, Location, Section
+from convml_data.meta.fields import LONGEST_SIDE, Given, Location, PositiveInteger, Section
 from convml_data.meta.place import Domain, Trajectories
 from convml_data.meta.sampling import Sampling
 from convml_data.meta.time import Time
@@ -31,6 +31,14 @@ class Storage(Section):
         default=None,
         description="Folder or fsspec URL for all files; relative to, and by default, meta.yaml's folder.",
         examples=["s3://my-bucket/my-dataset"],
+    )
+
+
+class Run(Section):
+    """How the work is shared out to runs."""
+
+    max_scenes: PositiveInteger = Field(
+        default=200, description="Scenes that one run takes at most; more are more runs.", examples=[200]
     )
 
 
@@ -71,6 +79,10 @@ class Meta(DataSection):
         description="Who works on the scenes: threads or processes of the machine, or a Dask cluster.",
         examples=[{"address": "tcp://scheduler:8786"}],
     )
+    run: Run = Field(
+        default_factory=Run, description="How the work is shared out to runs.", examples=[{"max_scenes": 200}]
+    )
+
     aux_products: dict[AuxName, AuxProduct] = Field(
         default_factory=dict,
         description="Other products at the times and places of the scenes, by names that you choose.",

@@ -172,7 +172,7 @@ def _with_all_tiles(store: DatasetStore, stage: TileStage, scene_ids: Sequence[s
     for collection in collections:
         if store.packs:
             packed = store.packed(stage, collection)
-            there |= {(collection, name) for scene_id in packed.scenes() for name in packed.made_from(scene_id)}
+            there |= {(collection, name) for scene_id in packed.scene_ids() for name in packed.scene(scene_id).whole()}
         else:
             for waiting in (False, True):
                 names = store.tiles(stage, collection, waiting=waiting).stored()

@@ -15,6 +15,7 @@ from convml_data.scenes.filters import SceneFilter
 from convml_data.scenes.ledger import Coverage, Ledger, Scan
 from convml_data.sources import source_of
 from convml_data.sources.base import Interval, Source
+from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
 from convml_data.trajectories import Trajectories, read_trajectories
 
@@ -46,17 +47,25 @@ def make_ledger(store: DatasetStore) -> Ledger:
         nearest_times=_times(trajectories) if samples and trajectories else None,
     )
     ledger = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), rows)
-    ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
-    store.write_ledger(ledger)
+    return write_covered(store, ledger)
+
+
+def write_covered(store: DatasetStore, ledger: Ledger) -> Ledger:
+    """Keep a new ledger, with what the one before it knows of the coverage of its scenes."""
+    store.note_settings("scene_ids")
+    with claimed(store.files, store.layout.ledger):
+        ledger = ledger.covered(_known_coverages(store, ledger), store.dataset.meta.quality.min_valid_share)
+        store.write_ledger(ledger)
     return ledger
 
 
 def note_what_was_read(store: DatasetStore, coverages: Mapping[str, Coverage], problems: Mapping[str, str]) -> None:
     """Keep in the ledger what was found out by reading scenes: their coverage, and why some cannot be read."""
-    ledger = store.read_ledger()
-    noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share).with_problems(problems)
-    if noted != ledger:
-        store.write_ledger(noted)
+    with claimed(store.files, store.layout.ledger):  # what another run notes meanwhile is kept
+        ledger = store.read_ledger()
+        noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share).with_problems(problems)
+        if noted != ledger:
+            store.write_ledger(noted)
 
 
 def ledger_is_current(store: DatasetStore) -> bool:
@@ -148,7 +157,7 @@ def _find_domain(
     return source.whole_domain(usable[0])
 
 
-def known_coverages(store: DatasetStore, ledger: Ledger) -> dict[str, Coverage]:
+def _known_coverages(store: DatasetStore, ledger: Ledger) -> dict[str, Coverage]:
     """What the ledger on disk knows of scenes that the new one would crop from the same files in the same way."""
     if not store.files.exists(store.layout.ledger):
         return {}

@@ -213,7 +213,7 @@ def _state_of(
 ) -> TileState:
     name = f"{tile.collection}/{tile.name}".lstrip("/")
     if store.packs:
-        there = tile.name in store.packed(stage, tile.collection).made_from(tile.scene_id)
+        there = tile.name in store.packed(stage, tile.collection).scene(tile.scene_id).whole()
         return TileState(name, "shown" if there else otherwise, triplet)
     shown, waiting = (store.tiles(stage, tile.collection, waiting=waits) for waits in (False, True))
     if store.files.exists(shown.name(tile.name)):

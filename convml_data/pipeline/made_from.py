@@ -29,11 +29,16 @@ def scene_fingerprint(dataset: Dataset, stage: str, row: LedgerRow) -> str:
     Names of archive files hold the time of their processing, so a reprocessed scene is made anew,
     and one from a mirror of the archive is not.
     """
+    return fingerprint_of_scene(dataset.fingerprint(stage), row)
+
+
+def fingerprint_of_scene(settings: str, row: LedgerRow) -> str:
+    """As :func:`scene_fingerprint`, of settings by their fingerprint."""
     files = sorted(
         [file.url.rpartition("/")[2], file.size, file.version or "", -1 if file.number is None else file.number]
         for file in row.scan.files.values()
     )
-    return fingerprint([dataset.fingerprint(stage), row.scan.start.isoformat(), files])
+    return fingerprint([settings, row.scan.start.isoformat(), files])
 
 
 def outdated_scenes(store: DatasetStore, stage: SceneStage, scene_ids: Sequence[str]) -> list[str]:

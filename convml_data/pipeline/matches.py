@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from convml_data.errors import StoreError
-from convml_data.pipeline.discovery import current_ledger, known_coverages, time_spans
+from convml_data.pipeline.discovery import current_ledger, time_spans, write_covered
 from convml_data.scenes.ledger import Ledger, LedgerRow, MatchedBy, Scan
 from convml_data.scenes.matching import Match, match_scenes, time_between_aux
 from convml_data.sources import source_of
@@ -40,9 +40,7 @@ def make_matches(store: DatasetStore) -> Ledger:
     )
     rows = tuple(_row(match, starts[match.scene_id], images) for match in matches)
     ledger = Ledger(dataset.meta.source, dataset.meta.product, source.archive, fingerprint, rows)
-    ledger = ledger.covered(known_coverages(store, ledger), dataset.meta.quality.min_valid_share)
-    store.write_ledger(ledger)
-    return ledger
+    return write_covered(store, ledger)
 
 
 def _spans(store: DatasetStore, starts: Sequence[datetime]) -> tuple[Interval, ...]:

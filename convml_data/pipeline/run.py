@@ -16,6 +16,7 @@ from convml_data.pipeline.tiles import (
 )
 from convml_data.pipeline.workers import Workers, outcomes_of
 from convml_data.scenes.ledger import Coverage
+from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
 
 
@@ -31,12 +32,15 @@ def run_scenes(
     """
     ledger = current_ledger(store)
     store.dataset.domain  # noqa: B018  # an error of all scenes, not of each
-    if "regridded" in stages:
-        remove_outdated_scenes(store, ledger)
+    for stage in {"cropped", "regridded", *stages}:  # tiles and regridding make what they need
+        store.note_settings(stage)
     rows = {row.scene_id: row for row in ledger.scenes}
-    tiles = {stage: tiles_of_scenes(store, stage, rows) for stage in TILE_STAGES if stage in stages}
-    for stage, by_scene in tiles.items():
-        remove_outdated_tiles(store, stage, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
+    tiles = {kind: tiles_of_scenes(store, kind, rows) for kind in TILE_STAGES if kind in stages}
+    with claimed(store.files, "outdated"):  # or what another run is just showing would be taken for half a triplet
+        if "regridded" in stages:
+            remove_outdated_scenes(store, ledger)
+        for kind, by_scene in tiles.items():
+            remove_outdated_tiles(store, kind, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
     waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
 
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}

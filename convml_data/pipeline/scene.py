@@ -25,13 +25,14 @@ from convml_data.meta.dataset import Dataset
 from convml_data.pipeline.contents import DIGEST, content_of, content_of_data, values_digest
 from convml_data.pipeline.made_from import SceneStage, scene_fingerprint, tile_fingerprint, whole_picture
 from convml_data.pipeline.outdated import tiles_mark
-from convml_data.pipeline.tile_files import TileFiles
+from convml_data.pipeline.tile_files import CutTile, TileFiles
 from convml_data.pipeline.tile_packs import TilePacks
 from convml_data.regrid.scene import cut_window, regrid_scene
 from convml_data.rules import Consequence, Content, Rules, rules_of
 from convml_data.scenes.ledger import Coverage, LedgerRow
 from convml_data.sources import source_of
 from convml_data.store.arrays import DAMAGED, ArrayStore
+from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
 from convml_data.tiles.files import tile_attributes
 from convml_data.tiles.tile import Tile, TileStage
@@ -152,14 +153,16 @@ class _BrokenRuleError(SceneError):
 def process_scene(task: SceneTask) -> SceneOutcome:
     """Take a scene through its stages, in their order; never raises for what is wrong with it.
 
-    A stage that needs the cropped scene makes it where it is missing, out of date or damaged.
+    A stage that needs the cropped scene makes it where it is missing, out of date or damaged. Where
+    another run works on the scene, this waits, and then keeps what that one made.
     """
     work = _SceneWork(task)
     problem: dict[str, Any] = {}
     try:
-        for stage in STAGES:
-            if stage in task.stages:
-                work.do(stage)
+        with claimed(task.store.files, f"{task.store.layout.folder(['cropped'])}/{task.row.scene_id}"):
+            for stage in STAGES:
+                if stage in task.stages:
+                    work.do(stage)
     except _DroppedSceneError as reason:
         problem = {"dropped": str(reason)}
     except ConvmlError as error:
@@ -279,13 +282,10 @@ class _SceneWork:
             arrays.write(scene_id, data)
         if stage == "cropped":
             self.coverage = _coverage(made_from, attributes)
-        metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
-        if not kept:
-            metadata["seconds"] = time.perf_counter() - started
-        else:
+        if kept:
             content = content_of(self.task.row, attributes)
-        preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
-        return Record(stage, arrays.url(scene_id), made_from, kept, metadata, preview, (content,))
+        seconds = None if kept else time.perf_counter() - started
+        return scene_record(stage, arrays.url(scene_id), made_from, attributes, image, seconds, content)
 
     def _match(self) -> dict[str, Scalar]:
         """What data of an auxiliary product say of the scene that they go with."""
@@ -351,32 +351,8 @@ class _SceneWork:
         cut = kind(self.store, stage, self.task.style).cut
         made = cut(tiles, lambda tile: self._make_tile(stage, tile, tiles[tile]))
         kept = bool(made) and all(tile.kept for tile in made)
-        metadata: dict[str, Scalar] = {
-            "scene_time": self.task.row.scan.start.isoformat(),
-            "satellite": self.task.row.scan.satellite,
-            "tiles": len(made),
-        }
-        if made:
-            names = [f"{tile.collection}/{tile.name}".lstrip("/") for tile in tiles]
-            metadata |= {
-                "names": ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else ""),
-                "tile": self.store.shown_tiles(stage, next(iter(tiles)).collection).url(next(iter(tiles)).name),
-                "bytes_read": made[0].attributes["bytes_read"],
-                "valid_share": min(tile.attributes["valid_share"] for tile in made),
-            }
-        if not kept:
-            metadata["seconds"] = time.perf_counter() - started
-        return Record(
-            stage,
-            self.store.files.url(self.store.tiles_place(stage)),
-            fingerprint(list(tiles.values())),
-            kept,
-            metadata,
-            thumbnail(made[0].picture, PREVIEW_SIDE) if made and made[0].picture is not None else None,
-            tuple(
-                content_of(self.task.row, of_tile.attributes, tile) for tile, of_tile in zip(tiles, made, strict=True)
-            ),
-        )
+        seconds = None if kept else time.perf_counter() - started
+        return tiles_record(self.store, stage, self.task.row, tiles, made, seconds)
 
     def _make_tile(self, stage: TileStage, tile: Tile, made_from: str) -> xr.Dataset:
         data = self._data_of(tile)
@@ -401,3 +377,55 @@ def _coverage(made_from: str, attributes: Mapping[str, Any]) -> Coverage:
     """What the attributes of a cropped scene say."""
     missing = attributes.get("missing_on_earth_share")
     return Coverage(made_from, float(attributes["valid_share"]), None if missing is None else float(missing))
+
+
+def scene_record(
+    stage: SceneStage,
+    url: str,
+    made_from: str,
+    attributes: Mapping[str, Any],
+    image: Image.Image | None,
+    seconds: float | None,
+    content: Content,
+) -> Record:
+    """The record of a scene's file by its attributes; ``seconds`` that making it took, None where it was kept."""
+    metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
+    preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
+    return Record(stage, url, made_from, seconds is None, metadata | _taken(seconds), preview, (content,))
+
+
+def tiles_record(
+    store: DatasetStore,
+    stage: TileStage,
+    row: LedgerRow,
+    tiles: Mapping[Tile, str],
+    made: Sequence[CutTile],
+    seconds: float | None,
+) -> Record:
+    """The record of a scene's tiles; ``seconds`` that making them took, None where all were kept."""
+    metadata: dict[str, Scalar] = {
+        "scene_time": row.scan.start.isoformat(),
+        "satellite": row.scan.satellite,
+        "tiles": len(made),
+    }
+    if made:
+        names = [f"{tile.collection}/{tile.name}".lstrip("/") for tile in tiles]
+        metadata |= {
+            "names": ", ".join(names[:NAMES_SHOWN]) + (" …" if len(names) > NAMES_SHOWN else ""),
+            "tile": store.shown_tiles(stage, next(iter(tiles)).collection).url(next(iter(tiles)).name),
+            "bytes_read": made[0].attributes["bytes_read"],
+            "valid_share": min(tile.attributes["valid_share"] for tile in made),
+        }
+    return Record(
+        stage,
+        store.files.url(store.tiles_place(stage)),
+        fingerprint(list(tiles.values())),
+        seconds is None,
+        metadata | _taken(seconds),
+        thumbnail(made[0].picture, PREVIEW_SIDE) if made and made[0].picture is not None else None,
+        tuple(content_of(row, of_tile.attributes, tile) for tile, of_tile in zip(tiles, made, strict=True)),
+    )
+
+
+def _taken(seconds: float | None) -> dict[str, float]:
+    return {} if seconds is None else {"seconds": seconds}

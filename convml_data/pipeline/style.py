@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -39,6 +39,15 @@ def dataset_style(store: DatasetStore) -> Style:
     with those that are there. Scenes of the sample that cannot be read are passed over: they fail on
     their own. Where none can, nothing is kept.
     """
+    return _style(store, lambda: _limits(store))
+
+
+def known_style(store: DatasetStore) -> Style:
+    """As :func:`dataset_style`, but None where limits would have to be taken from scenes first."""
+    return _style(store, lambda: _kept_limits(store))
+
+
+def _style(store: DatasetStore, limits: Callable[[], Sequence[_Limits] | None]) -> Style:
     dataset = store.dataset
     function = dataset.meta.image_function
     if function is None:
@@ -57,7 +66,8 @@ def dataset_style(store: DatasetStore) -> Style:
     image = dataset.meta.image
     if names is not None and image.vmin is not None and image.vmax is not None:
         return _field_style(dataset, [_Limits(name, 0.0, 1.0) for name in names])
-    return _field_style(dataset, _limits(store))
+    found = limits()
+    return None if found is None else _field_style(dataset, found)
 
 
 def _field_style(dataset: Dataset, limits: Sequence[_Limits]) -> FieldStyle:
@@ -77,12 +87,18 @@ def _bright_when_low(dataset: Dataset, n_bands: int) -> list[bool]:
     return [field.bright_when_low for field in product.fields] if isinstance(product, Channels) else [False] * n_bands
 
 
+def _kept_limits(store: DatasetStore) -> Sequence[_Limits] | None:
+    name = store.layout.picture_style
+    if not store.files.exists(name):
+        return None
+    return _from_json(store.files.read_bytes(name).decode(), store.dataset.fingerprint("cropped"))
+
+
 def _limits(store: DatasetStore) -> Sequence[_Limits]:
+    kept = _kept_limits(store)
+    if kept is not None:
+        return kept
     name, fingerprint = store.layout.picture_style, store.dataset.fingerprint("cropped")
-    if store.files.exists(name):
-        kept = _from_json(store.files.read_bytes(name).decode(), fingerprint)
-        if kept is not None:
-            return kept
     sample = _sample(store)
     limits = [
         _Limits(band, *(float(limit) for limit in np.percentile(values, PERCENTILES)))

@@ -15,7 +15,6 @@ from convml_data.images.style import Style, style_fingerprint
 from convml_data.pipeline.made_from import whole_picture
 from convml_data.store.arrays import DAMAGED, ArrayStore
 from convml_data.store.dataset import DatasetStore
-from convml_data.store.layout import TILE_SUFFIXES
 from convml_data.tiles.files import tile_yml
 from convml_data.tiles.tile import Tile, TileStage
 
@@ -41,27 +40,40 @@ class TileFiles:
         """Keep the tiles of a scene: those on disk with these fingerprints, and what ``make`` gives of the others."""
         return [self._kept(tile, made_from) or self._write(tile, make(tile)) for tile, made_from in tiles.items()]
 
-    def _kept(self, tile: Tile, expected: str) -> CutTile | None:
-        """A tile on disk, None unless its data and description are whole and of the expected fingerprint.
+    def attributes(self, tile: Tile, expected: str) -> Mapping[str, Any] | None:
+        """Those of a tile on disk, None unless its data and description are whole and of the expected fingerprint.
 
-        Its picture is drawn again where it is missing, damaged or of another style. A run that was
-        ended while it moved a triplet leaves some files shown and others waiting.
+        A run that was ended while it moved a triplet leaves some files shown and others waiting.
         """
-        files = self.store.files
-        data, description, picture = (self._place_of(tile, suffix) for suffix in TILE_SUFFIXES)
-        attributes = data.attributes(tile.name) or {}
+        attributes = self.on_disk(tile) or {}
         if attributes.get("fingerprint") != expected:
             return None
+        description = self._place_of(tile, ".yml")
         try:
-            if expected.encode() not in files.read_bytes(f"{description.folder}/{tile.name}.yml"):
-                return None
+            text = self.store.files.read_bytes(f"{description.folder}/{tile.name}.yml")
         except StoreError:
+            return None
+        return attributes if expected.encode() in text else None
+
+    def on_disk(self, tile: Tile) -> Mapping[str, Any] | None:
+        """Attributes of the data of that name, whatever they were made from; None where there are none that open."""
+        return self._place_of(tile, ".nc").attributes(tile.name)
+
+    def picture(self, tile: Tile) -> Image.Image | None:
+        """The picture of a tile on disk, None where there is none, it is damaged or it is of another style."""
+        folder = self._place_of(tile, ".png").folder
+        return whole_picture(self.store.files, f"{folder}/{tile.name}.png", style_fingerprint(self.style))
+
+    def _kept(self, tile: Tile, expected: str) -> CutTile | None:
+        """A tile on disk, of the expected fingerprint. Its picture is drawn again where it has to be."""
+        attributes = self.attributes(tile, expected)
+        if attributes is None:
             return None
         if not self.store.has_pictures:
             return CutTile(attributes, None, kept=True)
-        name = f"{picture.folder}/{tile.name}.png"
-        image = whole_picture(files, name, style_fingerprint(self.style))
+        image = self.picture(tile)
         if image is None:
+            data = self._place_of(tile, ".nc")
             try:
                 with data.open(tile.name) as stored:
                     # Beside the data, so that a shown tile stays shown.

@@ -67,6 +67,7 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         fingerprint=_plan_fingerprint(store, ledger, "tile_plan"),
     )
     plan = replace(plan, left_over={**plan.left_over, **unreadable})
+    store.note_settings("tile_plan")
     store.write_tile_plan(plan)
     return plan
 
@@ -113,6 +114,7 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
             where=f"{dataset.directory / META_NAME}: trajectories",
             remedy="Correct `time`, `domain` or `trajectories.max_dt`",
         )
+    store.note_settings("trajectory_plan")
     store.write_trajectory_plan(plan)
     return plan
 
@@ -188,8 +190,13 @@ def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _Pl
 
 
 def _plan_fingerprint(store: DatasetStore, ledger: Ledger, stage: _PlanStage) -> str:
+    return plan_fingerprint(store, store.dataset.fingerprint(stage), ledger, stage)
+
+
+def plan_fingerprint(store: DatasetStore, settings: str, ledger: Ledger, stage: _PlanStage) -> str:
+    """What a plan is made from: the fingerprint of its settings, the scenes, and what they show if it looks at that."""
     shown = contents_made_from(store, ledger) if stage == "tile_plan" else []
-    return fingerprint([store.dataset.fingerprint(stage), ledger.scene_ids, *shown])
+    return fingerprint([settings, ledger.scene_ids, *shown])
 
 
 def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from convml_data.errors import StoreError
 from convml_data.geometry.local import Domain, domain_from_dict
+from convml_data.meta.changes import Settings
 from convml_data.meta.dataset import Dataset
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.arrays import ArrayStore, Format
@@ -176,6 +177,22 @@ class DatasetStore:
         if waiting and self.shows_whole_triplets(stage):
             folder = f"{folder}/.incomplete"
         return ArrayStore(self.files, f"{folder}/{collection}" if collection else folder, "netcdf")
+
+    def note_settings(self, stage: str) -> None:
+        """Keep what the stage's present fingerprint is made of, for those who ask later what has changed."""
+        name = self.layout.settings(stage, self.dataset.fingerprint(stage))
+        if not self.files.exists(name):
+            self.files.write_bytes(name, Settings.of(self.dataset).to_json().encode())
+
+    def noted_settings(self, stage: str) -> dict[str, Settings]:
+        """What fingerprints of a stage were made of, as far as that was kept."""
+        found = {}
+        for name in self.files.names(self.layout.settings(stage, "*")):
+            try:
+                found[Path(name).stem] = Settings.from_json(self.files.read_bytes(name).decode())
+            except (StoreError, ValueError, KeyError, TypeError):  # of another version
+                continue
+        return found
 
     def read_ledger(self) -> Ledger:
         """The scene ledger, or the matches of an auxiliary product; StoreError where it has not been made."""

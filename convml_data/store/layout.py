@@ -65,6 +65,11 @@ class Layout:
         """What the files of a folder were last made from."""
         return f".made_from/{folder.replace('/', '.')}"
 
+    def settings(self, stage: str, fingerprint: str) -> str:
+        """What in ``meta.yaml`` a fingerprint of a stage was made of; ``*`` for all of the stage."""
+        product = stage if self.aux_name is None else f"{self.aux_name}.{stage}"
+        return f".made_from/settings/{product}/{fingerprint}.json"
+
     def folder(self, stage: Sequence[str]) -> str:
         """Folder of an asset's per-scene files, by the parts of its key below the dataset's or product's own.
 

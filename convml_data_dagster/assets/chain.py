@@ -7,7 +7,7 @@ run then fails with one summary: `docs/decisions/002-one-step-many-scenes.md`.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,14 @@ from convml_data_dagster.assets.scenes import scene_ids_version
 from convml_data_dagster.checks import check_result, check_specs, what_is_amiss, what_stops
 from convml_data_dagster.failures import errors_as_failures, retry_later
 from convml_data_dagster.io_managers import io_manager_key, store_of
-from convml_data_dagster.partitions import scene_partitions
+from convml_data_dagster.partitions import runs_of_many_scenes, scene_partitions
 from convml_data_dagster.resources import Progress, WorkersResource
+from convml_data_dagster.summaries import Summary
 
 if TYPE_CHECKING:
     from convml_data.pipeline.scene import Record, SceneOutcome, Stage
+    from convml_data.store.dataset import DatasetStore
 
-
-#: How much of what went wrong a run's summary spells out.
-CAUSES_SHOWN = 50
-SCENES_SHOWN = 10
 
 #: What the tiles of auxiliary products are called among assets.
 AUX_TILES = "tiles"
@@ -42,15 +40,15 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
     With them ``/trajectory_tiles`` and ``/sliding_window_tiles`` as far as they are asked for. Of an auxiliary
     product they are ``<dataset>/aux/<name>/cropped``, ``/regridded``, ``/tiles`` and so on.
     """
-    specs, rules = _specs(dataset), rules_of(dataset)
-    spec_of = {_stage_of(spec.key): spec for spec in specs}
+    specs, rules = chain_specs(dataset), rules_of(dataset)
+    spec_of = {stage_of(spec.key): spec for spec in specs}
 
     @dg.multi_asset(
         name=f"{dataset.name}__scene_chain" if dataset.aux_name is None else op_name(dataset, "chain"),
         specs=specs,
         check_specs=[each for stage, spec in spec_of.items() for each in check_specs(spec.key, rules.of_stage(stage))],
         can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=runs_of_many_scenes(dataset),
         pool=archive_pool(dataset),
         required_resource_keys={"workers", "progress", io_manager_key(dataset.name)},
     )
@@ -64,65 +62,72 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
         checks = context.selected_asset_check_keys
         # A check alone is of what is there, which its stage keeps.
         keys = context.selected_asset_keys | {check.asset_key for check in checks}
-        stages = frozenset(_stage_of(key) for key in keys)
+        stages = frozenset(stage_of(key) for key in keys)
         if not context.has_partition_key and not context.has_partition_key_range:
             raise dg.Failure("A run of this is over scenes: launch it with a range of partitions.", allow_retries=False)
         scene_ids = list(context.partition_keys)
         context.instance.add_run_tags(context.run.run_id, run_tags(dataset, stages))
-        failures: list[SceneOutcome] = []
-        drops: dict[str, str] = {}
-        shares: dict[str, float] = {}
+        summary, unreachable = Summary(), None
         with errors_as_failures(), ExitStack() as stack:
             store = store_of(context, dataset.name)
-            made_from = {"scene_ids": scene_ids_version(dataset)}
             if dataset.aux_name is not None:
                 store = store.aux(dataset.aux_name)
-                made_from = {"matches": dataset.fingerprint("scene_ids")}
-            if "triplet_tiles" in stages:
-                made_from["tile_plan"] = store.read_tile_plan().fingerprint
-            if "trajectory_tiles" in stages:
-                made_from["trajectory_plan"] = store.read_trajectory_plan().fingerprint
+            made_from = input_versions(store, stages)
             judge = RunJudge(store, stages)
             # Closed whatever happens, since the workers end with it.
             outcomes = stack.enter_context(closing(run_scenes(store, scene_ids, stages, workers.workers(dataset))))
             for outcome in progress.track(outcomes, len(scene_ids)):
                 for record in outcome.records:
-                    context.log_event(_materialization(spec_of[record.stage], outcome.scene_id, record, made_from))
-                    if "valid_share" in record.metadata:
-                        # Of the stage that comes first, which is of the whole domain.
-                        shares.setdefault(outcome.scene_id, float(record.metadata["valid_share"]))
+                    context.log_event(materialization(spec_of[record.stage], outcome.scene_id, record, made_from))
                 judge.add(outcome)
                 context.log.info(_line(outcome))
-                if outcome.dropped is not None:
-                    drops[outcome.scene_id] = outcome.dropped
-                if outcome.error is not None:
-                    failures.append(outcome)
-                    if outcome.traceback is not None:
-                        context.log.error(outcome.traceback)
+                if outcome.traceback is not None:
+                    context.log.error(outcome.traceback)
+                if outcome.try_again:
+                    unreachable = outcome.error
+                summary.add(outcome)
             verdicts = judge.verdicts()
-        for warning in filter(None, (_missing_values(shares), _dropped(drops, dataset), *what_is_amiss(verdicts))):
+        amiss = what_is_amiss(verdicts)
+        for warning in (*summary.warnings(dataset.aux_name), *amiss):
             context.log.warning(warning)
-            progress.warn(warning)
-        if any(outcome.try_again for outcome in failures):
-            retry_later(context, str(failures[0].error))
+        progress.note(amiss)
+        if unreachable is not None:
+            retry_later(context, unreachable)
         for verdict in verdicts:
             if dg.AssetCheckKey(spec_of[verdict.stage].key, verdict.rule.name) in checks:
                 yield check_result(spec_of[verdict.stage].key, verdict.rule, [verdict])
         # Scenes that broke a rule alone are among the failures.
         alone = {rule.name for rule in rules.of_one}
         stops = what_stops(verdict for verdict in verdicts if verdict.rule.name not in alone)
-        if failures or stops:
-            raise _failure(failures, stops, len(scene_ids))
+        failures = [text for text in (summary.failure(), *stops) if text is not None]
+        if failures:
+            failed = {"failed": len(summary.failed_scenes), "failed_scenes": summary.failed_scenes}
+            raise dg.Failure("\n".join(failures), metadata=failed, allow_retries=False)
 
     return chain
 
 
-def _stage_of(key: dg.AssetKey) -> "Stage":
+def input_versions(store: "DatasetStore", stages: "Collection[Stage]") -> dict[str, str]:
+    """Versions of what is no scene and stages are made of, by the last part of its key."""
+    dataset = store.dataset
+    versions = {"scene_ids": scene_ids_version(dataset)}
+    if dataset.aux_name is not None:
+        versions = {"matches": dataset.fingerprint("scene_ids")}
+    if "triplet_tiles" in stages:
+        versions["tile_plan"] = store.read_tile_plan().fingerprint
+    if "trajectory_tiles" in stages:
+        versions["trajectory_plan"] = store.read_trajectory_plan().fingerprint
+    return versions
+
+
+def stage_of(key: dg.AssetKey) -> "Stage":
+    """The stage that an asset of the chain is."""
     stage = key.path[-1]
     return "triplet_tiles" if stage == AUX_TILES else stage  # type: ignore[return-value]  # keys are made of stages
 
 
-def _specs(dataset: Dataset) -> list[dg.AssetSpec]:
+def chain_specs(dataset: Dataset) -> list[dg.AssetSpec]:
+    """The assets of the chain, in the order of their stages."""
     name, aux_name, sampling = dataset.name, dataset.aux_name, dataset.meta.sampling
     matched = "" if aux_name is None else f" The images of `{aux_name}` that go with the scenes."
     field = f"{_dims_in_words(dataset)}, {_units_in_words(dataset)}, NaN where there is no value"
@@ -227,9 +232,10 @@ def _grid_in_words(dataset: Dataset) -> str:
     )
 
 
-def _materialization(
-    spec: dg.AssetSpec, scene_id: str, record: "Record", made_from: dict[str, str]
+def materialization(
+    spec: dg.AssetSpec, scene_id: str, record: "Record", made_from: Mapping[str, str]
 ) -> dg.AssetMaterialization:
+    """The event that says that a stage of a scene is there."""
     metadata: dict[str, Any] = {
         name: round(value, 3) if name == "seconds" else value for name, value in record.metadata.items()
     }
@@ -237,15 +243,24 @@ def _materialization(
     if record.preview is not None:
         encoded = base64.b64encode(record.preview).decode()
         metadata["picture"] = dg.MetadataValue.md(f"![{scene_id}](data:image/png;base64,{encoded})")
-    # Dagster adds these itself to what a step returns, not to events that a step logs. Without them
-    # it compares times, and a scene would look out of date as soon as the one before it was kept.
-    tags = {"dagster/data_version": record.fingerprint, "dagster/code_version": str(spec.code_version)}
+    return dg.AssetMaterialization(
+        spec.key, partition=scene_id, metadata=metadata, tags=version_tags(spec, record.fingerprint, made_from)
+    )
+
+
+def version_tags(spec: dg.AssetSpec, data_version: str, made_from: Mapping[str, str]) -> dict[str, str]:
+    """What Dagster knows versions by.
+
+    It adds these itself to what a step returns, not to events that are logged. Without them it compares
+    times, and a scene would look out of date as soon as the one before it was kept.
+    """
+    tags = {"dagster/data_version": data_version, "dagster/code_version": spec.code_version or data_version}
     for dependency in spec.deps:
         key = dependency.asset_key
         tags[f"dagster/input_data_version/{key.to_user_string()}"] = made_from.get(key.path[-1], "same scene")
         # No event of the input is pointed to: that a scene's earlier stage differs is in its code version.
         tags[f"dagster/input_event_pointer/{key.to_user_string()}"] = "NULL"
-    return dg.AssetMaterialization(spec.key, partition=scene_id, metadata=metadata, tags=tags)
+    return tags
 
 
 def _line(outcome: "SceneOutcome") -> str:
@@ -256,46 +271,3 @@ def _line(outcome: "SceneOutcome") -> str:
     failed = f"{outcome.failed_stage} failed: {outcome.error}" if outcome.error is not None else ""
     dropped = f"dropped: {outcome.dropped}" if outcome.dropped is not None else ""
     return f"{outcome.scene_id}: {'; '.join(filter(None, [done, dropped, failed]))}"
-
-
-def _dropped(drops: dict[str, str], dataset: Dataset) -> str | None:
-    """What to say of scenes that turned out to be none or to have no image, if there are any."""
-    if not drops:
-        return None
-    scene_id, reason = next(iter(drops.items()))
-    what = "are dropped, as the scene ledger now says" if dataset.aux_name is None else f"have no {dataset.aux_name}"
-    return f"{len(drops)} scenes {what}; the first is {scene_id}: {reason}"
-
-
-def _missing_values(shares: dict[str, float]) -> str | None:
-    """What to say of scenes that have no value in part of their domain or tiles, if there are any."""
-    partial = {scene_id: share for scene_id, share in shares.items() if share < 1}
-    if not partial:
-        return None
-    worst = min(partial, key=partial.__getitem__)
-    return (
-        f"{len(partial)} of {len(shares)} scenes lack values in a part of their area; the most does {worst}, "
-        f"with values in {100 * partial[worst]:.3g} % of it"
-    )
-
-
-def _failure(failures: list["SceneOutcome"], stops: list[str], total: int) -> dg.Failure:
-    """One summary; scenes that failed for the same reason share a line, and what breaks rules among scenes follows."""
-    scenes_by_cause: dict[str, list[str]] = {}
-    for outcome in failures:
-        scenes_by_cause.setdefault(f"{outcome.failed_stage}: {outcome.error}", []).append(outcome.scene_id)
-    lines = [f"{_few(scene_ids)} – {cause}" for cause, scene_ids in scenes_by_cause.items()]
-    shown = "\n".join(lines[:CAUSES_SHOWN])
-    if len(lines) > CAUSES_SHOWN:
-        shown += f"\nand {len(lines) - CAUSES_SHOWN} other causes, which are in the run's log"
-    head = f"{len(failures)} of {total} scenes failed; the others are done." if failures else ""
-    return dg.Failure(
-        "\n".join(filter(None, [head, shown, *stops])),
-        metadata={"failed": len(failures), "failed_scenes": [outcome.scene_id for outcome in failures]},
-        allow_retries=False,
-    )
-
-
-def _few(scene_ids: list[str]) -> str:
-    named = ", ".join(scene_ids[:SCENES_SHOWN])
-    return named if len(scene_ids) <= SCENES_SHOWN else f"{named} and {len(scene_ids) - SCENES_SHOWN} more"

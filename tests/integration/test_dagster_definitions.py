@@ -89,7 +89,7 @@ def test_per_scene_assets_share_one_partitions_definition_and_no_others_have_one
 def test_one_run_takes_many_scenes(tmp_path: Path) -> None:
     graph = build_definitions([dataset(tmp_path / "tropics")]).resolve_asset_graph()
     for stage in PER_SCENE:
-        assert graph.get(dg.AssetKey(["tropics", stage])).backfill_policy == dg.BackfillPolicy.single_run()
+        assert graph.get(dg.AssetKey(["tropics", stage])).backfill_policy == dg.BackfillPolicy.multi_run(200)
 
 
 def test_a_dataset_without_triplets_has_no_tile_assets(tmp_path: Path) -> None:

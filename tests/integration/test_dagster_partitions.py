@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convml_data_dagster import partitions
 from convml_data_dagster.partitions import register_scenes, scene_partitions
 
 DATASET = "tropics"
@@ -57,8 +60,34 @@ def test_no_write_where_nothing_changed(instance: dg.DagsterInstance, monkeypatc
         pytest.fail("partitions were written")
 
     monkeypatch.setattr(instance, "add_dynamic_partitions", refuse)
-    monkeypatch.setattr(instance, "delete_dynamic_partition", refuse)
+    monkeypatch.setattr(partitions, "_replace", refuse)
     assert register_scenes(instance, DATASET, scenes(1, 2, 3)) == (0, 0)
+
+
+def test_whoever_looks_meanwhile_misses_no_scene(tmp_path: Path) -> None:
+    """A backfill that is launched while earlier scenes are put in."""
+    few, all_ = scenes(*range(500, 1000)), scenes(*range(1000))
+    seen: list[list[str]] = []
+    done = threading.Event()
+
+    def look() -> None:
+        with dg.DagsterInstance.local_temp(str(tmp_path)) as other:
+            while not done.is_set():
+                seen.append(list(other.get_dynamic_partitions(f"{DATASET}_scenes")))
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        register_scenes(instance, DATASET, few)
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            for _ in range(10):
+                register_scenes(instance, DATASET, all_)
+                register_scenes(instance, DATASET, few)
+        finally:
+            done.set()
+            looking.join(30)
+    assert len(seen) > 1
+    assert [keys for keys in seen if keys not in (few, all_)] == []
 
 
 def test_datasets_do_not_share_scenes(instance: dg.DagsterInstance) -> None:

@@ -27,7 +27,7 @@ def folder(simulated_archive: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Two datasets, a broken one and an archive."""
     folder = tmp_path_factory.mktemp("ui")
     archive = copied(simulated_archive, folder / "archive")
-    write_dataset(folder / "tropics", archive)
+    write_dataset(folder / "tropics", archive, run={"max_scenes": 8})
     write_dataset(folder / "short", archive, scenes=3)
     write_dataset(folder / "unfinished", archive, sampling={"resolution": "fine"})
     return folder
@@ -52,7 +52,7 @@ def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, serv
     broken = granule(folder / "archive", BROKEN, 2)
     whole = broken.read_bytes()
     broken.write_bytes(whole[:4096])
-    server.backfill(assets, SCENE_IDS)
+    first = server.backfill(assets, SCENE_IDS)
 
     # The daemon looks for backfills every 30 s. Meanwhile the command line works on another dataset.
     _the_ui_shows_what_the_command_line_did(folder, server)
@@ -66,6 +66,10 @@ def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, serv
     wait_until(settled, 90, "all scenes are materialized or failed in all assets")
     for asset in assets:
         assert server.partitions(asset)["failed"] == {BROKEN}
+
+    start, end = (f"dagster/asset_partition_range_{which}" for which in ("start", "end"))
+    ranges = {(tags[start], tags[end]) for tags in server.runs_of_backfill(first)}
+    assert ranges == {(SCENE_IDS[0], SCENE_IDS[7]), (SCENE_IDS[8], SCENE_IDS[15]), (SCENE_IDS[16], SCENE_IDS[19])}
 
     broken.write_bytes(whole)
     before = files_of(folder / "tropics")

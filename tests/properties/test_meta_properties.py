@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convml_data.errors import MetaError
+from convml_data.meta.changes import Settings
+from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import parse_meta
 from convml_data.meta.models import Meta
 from convml_data.meta.schema import json_schema
@@ -57,7 +60,7 @@ triplets = mappings(
     {
         "N_triplets": st.dictionaries(
             st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True), st.integers(0, 1000), min_size=1
-        ).filter(lambda counts: sum(counts.values()) > 0)
+        ).filter(lambda counts: sum(counts.values()) > 0 and len({*map(str.casefold, counts)}) == len(counts))
     },
     tile_N=st.integers(1, 1800),
     neigh_dist_scaling=st.floats(0.01, 10),
@@ -95,6 +98,15 @@ def test_what_is_dumped_loads_as_it_was(meta: Meta) -> None:
     values = meta.model_dump(mode="json", exclude_none=True)
     assert parse_meta(yaml.safe_dump(values), "meta.yaml") == meta
     VALIDATOR.validate(values)
+
+
+@settings(deadline=None)  # other work on the machine must not fail a test
+@given(metas)
+def test_settings_that_were_noted_give_the_same_fingerprints(meta: Meta) -> None:
+    dataset = Dataset("islands", Path("/data/islands"), meta)
+    noted = Settings.from_json(Settings.of(dataset).to_json())
+    assert noted == Settings.of(dataset)
+    assert noted.dataset(dataset) == dataset
 
 
 @settings(deadline=None)  # other work on the machine must not fail a test
