@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test lint format constraints pictures clean-demo
+.PHONY: setup demo ui test test-sensors lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -46,6 +46,10 @@ ui: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
+
+# Scans of a real sequence arrive in a bucket while Dagster runs, which takes its daemon minutes.
+test-sensors: $(READY)
+	$(BIN)/python -m pytest -m live tests/integration/test_sensor_server.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

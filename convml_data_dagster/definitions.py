@@ -23,6 +23,8 @@ from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, ti
 from convml_data_dagster.assets.statistics import statistics_asset
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
 from convml_data_dagster.resources import Progress, WorkersResource
+from convml_data_dagster.sensors import can_watch, new_goes_scenes_sensor
+from convml_data_dagster.triplets_schedule import triplets_schedule
 
 # Backfill policies are in beta for as long as they have existed, and what they do here is tested.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -47,6 +49,8 @@ def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, An
     unreadable = [_broken_dataset(error, number) for number, error in enumerate(errors)]
     return dg.Definitions(
         assets=served + unreadable or [_no_dataset(paths)],
+        sensors=[new_goes_scenes_sensor(dataset) for dataset in datasets if can_watch(dataset)],
+        schedules=[triplets_schedule(each) for each in datasets if each.is_ongoing and each.meta.sampling.triplets],
         resources=resources | dict(resource_overrides or {}),
         # One process for each run: parallelism is inside the step, where a scene costs no process.
         executor=dg.in_process_executor,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 
+from convml_data.clock import utc_now
 from convml_data.errors import PlanError, StoreError
 from convml_data.geometry.local import Domain, LocalDomain
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
 from convml_data.pipeline.made_from import scene_fingerprint
+from convml_data.scenes.arrivals import STRIDE, Window, next_window, what_is_new
 from convml_data.scenes.discover import choose_scenes
 from convml_data.scenes.filters import SceneFilter
-from convml_data.scenes.ledger import Coverage, Ledger, Scan
+from convml_data.scenes.ledger import Coverage, Ledger, LedgerRow, Scan
 from convml_data.sources import source_of
 from convml_data.sources.base import Interval, Source
 from convml_data.store.dataset import DatasetStore
@@ -22,12 +26,131 @@ from convml_data.trajectories import Trajectories, read_trajectories
 DEFAULT_PADDING = 1.2
 
 
+#: How much of the past of an ongoing dataset is listed before the ledger is written, so that little is lost if that
+#: is interrupted.
+_LONG_STRIDE = timedelta(days=90)
+
+#: How far the position in a ledger may lie behind the one that was reached, so that it is not written each time.
+_NOTED_EVERY = timedelta(hours=1)
+
+
 def make_ledger(store: DatasetStore) -> Ledger:
     """List the archive and keep the ledger of every scan seen, and the domain where it had to be found out.
 
     What an earlier ledger knows of the coverage of scenes is taken over where they are cropped
-    from the same files in the same way.
+    from the same files in the same way. The ledger of an ongoing dataset is extended where it is current.
     """
+    if not store.dataset.is_ongoing:
+        return _make_whole_ledger(store)
+    now, position = utc_now(), None
+    while True:
+        extension = extend_ledger(store, now=now, position=position, stride=_LONG_STRIDE)
+        if extension.position == position or extension.position >= now:
+            return extension.ledger
+        position = extension.position
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What came of listing what is new.
+
+    Parameters
+    ----------
+    ledger
+        With what is new.
+    new
+        IDs of the scenes that were none before, in time order.
+    waiting
+        Why scans that may still become scenes are none yet, by scan start.
+    position
+        UTC, how far the archive has been listed.
+    """
+
+    ledger: Ledger
+    new: tuple[str, ...]
+    waiting: Mapping[datetime, str]
+    position: datetime
+
+
+def extend_ledger(
+    store: DatasetStore,
+    *,
+    now: datetime,
+    position: datetime | None = None,
+    stride: timedelta = STRIDE,
+    also: Sequence[Interval] = (),
+    relist: bool = True,
+) -> Extension:
+    """List what may be new, add it to the ledger and keep that; its scenes stay as they are.
+
+    A ledger that is not of the present ``meta.yaml`` and archive is begun anew.
+
+    Parameters
+    ----------
+    store
+        Of a dataset that has spans of time.
+    now
+        UTC.
+    position
+        UTC, from here on the archive is listed if the ledger does not say an earlier time; None for what the
+        ledger says.
+    stride
+        How much time to list at most, beside what is listed again for files that come late.
+    also
+        Intervals that are known to hold something new, wherever they lie.
+    relist
+        Whether to list what follows the position too; a ledger that is begun does so in any case.
+    """
+    dataset, meta = store.dataset, store.dataset.meta
+    store.claim_root()
+    spans = time_spans(dataset)
+    assert spans is not None  # every source that is listed by time has them
+    earlier = _current_or_none(store)
+    place = None if earlier is None else earlier.listed_until
+    if place is not None and position is not None:
+        place = min(place, position)
+    window = next_window(spans, place, now, stride) if relist or place is None else Window((), place)
+    listed = sorted((*window.spans, *also), key=lambda span: span.start)
+    source = source_of(dataset)
+    scans = source.find(listed) if listed else []
+    if not dataset.is_located:
+        store = store.located(_find_domain(dataset, source, scans, spans, _trajectories(dataset)))
+        dataset = store.dataset
+    choose = partial(_choose, dataset, spans)
+    with store.files.locked(store.layout.ledger):
+        earlier = _current_or_none(store)  # runs have noted what they read meanwhile
+        arrivals = what_is_new(
+            earlier.rows if earlier else (), scans, choose=choose, now=now, wait=meta.sensor.wait_for_channels
+        )
+        begun = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), ())
+        ledger = replace(earlier or begun, rows=arrivals.rows, listed_until=window.position)
+        if earlier is None:
+            ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
+        if earlier is None or _is_worth_writing(ledger, earlier):
+            store.write_ledger(ledger)
+    return Extension(ledger, arrivals.new, arrivals.waiting, window.position)
+
+
+def _choose(
+    dataset: Dataset, spans: Sequence[Interval], scans: Sequence[Scan], taken: Mapping[str, datetime]
+) -> tuple[LedgerRow, ...]:
+    return choose_scenes(
+        scans,
+        source_name=dataset.meta.source,
+        spans=spans,
+        filters=_scene_filter(dataset),
+        nearest_times=None,
+        taken=taken,
+    )
+
+
+def _is_worth_writing(ledger: Ledger, earlier: Ledger) -> bool:
+    reached, noted = ledger.listed_until, earlier.listed_until
+    assert reached is not None
+    return ledger.rows != earlier.rows or noted is None or reached - noted >= _NOTED_EVERY
+
+
+def _make_whole_ledger(store: DatasetStore) -> Ledger:
     dataset, meta = store.dataset, store.dataset.meta
     store.claim_root()
     trajectories = _trajectories(dataset)
@@ -46,22 +169,37 @@ def make_ledger(store: DatasetStore) -> Ledger:
         nearest_times=_times(trajectories) if samples and trajectories else None,
     )
     ledger = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), rows)
-    ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
-    store.write_ledger(ledger)
+    with store.files.locked(store.layout.ledger):
+        ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
+        store.write_ledger(ledger)
     return ledger
 
 
 def note_what_was_read(store: DatasetStore, coverages: Mapping[str, Coverage], problems: Mapping[str, str]) -> None:
     """Keep in the ledger what was found out by reading scenes: their coverage, and why some cannot be read."""
-    ledger = store.read_ledger()
-    noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share).with_problems(problems)
-    if noted != ledger:
-        store.write_ledger(noted)
+    with store.files.locked(store.layout.ledger):
+        ledger = store.read_ledger()
+        noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share).with_problems(problems)
+        if noted != ledger:
+            store.write_ledger(noted)
 
 
 def ledger_is_current(store: DatasetStore) -> bool:
-    """Whether there is a ledger that was made from this ``meta.yaml`` and archive."""
+    """Whether there is a ledger that was made from this ``meta.yaml`` and archive.
+
+    That of an ongoing dataset is current whatever has come since: it is extended, not made anew.
+    """
     return store.files.exists(store.layout.ledger) and _is_current(store, store.read_ledger())
+
+
+def _current_or_none(store: DatasetStore) -> Ledger | None:
+    if not store.files.exists(store.layout.ledger):
+        return None
+    try:
+        ledger = store.read_ledger()
+    except StoreError:  # of another format
+        return None
+    return ledger if _is_current(store, ledger) else None
 
 
 def current_ledger(store: DatasetStore) -> Ledger:

@@ -16,6 +16,7 @@ from convml_data.pipeline.scene import STAGES, TILE_STAGES, SceneOutcome, SceneT
 from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
     current_tile_plan,
+    require_planned,
     show_complete_triplets,
     tiles_of_scenes,
     triplets_by_scene,
@@ -60,6 +61,7 @@ def run_scenes(
     rows = {row.scene_id: row for row in ledger.scenes}
     tiles = {stage: tiles_of_scenes(store, stage, rows) for stage in TILE_STAGES if stage in stages}
     for stage, by_scene in tiles.items():
+        require_planned(store, stage, [scene_id for scene_id in scene_ids if scene_id in rows])
         remove_outdated_tiles(store, stage, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
     waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
 

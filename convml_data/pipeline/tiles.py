@@ -8,7 +8,7 @@ collection, so that whoever reads a collection finds only triplets, each of thre
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from itertools import product
 from typing import Literal
@@ -62,7 +62,7 @@ def make_tile_plan(store: DatasetStore) -> TilePlan:
         neigh_dist_scaling=triplets.neigh_dist_scaling,
         seed=dataset.meta.sampling.seed,
         scene_ids=ledger.scene_ids,
-        fingerprint=_plan_fingerprint(dataset, ledger, "tile_plan"),
+        fingerprint=_plan_fingerprint(dataset, ledger.scene_ids, "tile_plan"),
     )
     store.write_tile_plan(plan)
     return plan
@@ -101,7 +101,7 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
         tile_n=around.tile_N,
         resolution=dataset.meta.sampling.resolution,
         max_dt=dataset.meta.trajectories.max_dt,
-        fingerprint=_plan_fingerprint(dataset, ledger, "trajectory_plan"),
+        fingerprint=_plan_fingerprint(dataset, ledger.scene_ids, "trajectory_plan"),
     )
     if not plan.tiles:
         why = next(iter(plan.without.values()), "there is no scene")
@@ -121,9 +121,12 @@ def trajectory_plan_is_current(store: DatasetStore) -> bool:
 
 
 def current_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
-    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
+    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since.
+
+    That of an ongoing dataset holds for the scenes that there were.
+    """
     plan = store.read_trajectory_plan()
-    if not _is_current(store, plan, "trajectory_plan"):
+    if not _holds(store, plan, "trajectory_plan"):
         raise PlanError(
             "meta.yaml or the scenes have changed since this plan was made",
             where=store.files.url(store.layout.trajectory_plan),
@@ -147,6 +150,20 @@ def tiles_of_scenes(store: DatasetStore, stage: TileStage, scene_ids: Iterable[s
     return {scene_id: plan.tiles_of(scene_id) for scene_id in scene_ids}
 
 
+def require_planned(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str]) -> None:
+    """See that a plan which gives every scene its tiles was made when these scenes were there; PlanError if not."""
+    if stage != "trajectory_tiles":
+        return
+    seen = store.read_trajectory_plan().scenes_seen
+    newer = [scene_id for scene_id in scene_ids if scene_id not in seen]
+    if newer:
+        raise PlanError(
+            f"{len(newer)} scenes have come since this plan was made, the first being {newer[0]}",
+            where=store.files.url(store.layout.trajectory_plan),
+            remedy="Run `convml-data tiles --tiles-kind trajectories`, or materialize `trajectory_plan` first",
+        )
+
+
 def scenes_to_crop_first(store: DatasetStore, ledger: Ledger) -> list[str]:
     """Scenes of which it is not known yet whether they show enough of the domain to give tiles."""
     if store.dataset.meta.quality.min_valid_share == 0:
@@ -161,9 +178,12 @@ def tile_plan_is_current(store: DatasetStore) -> bool:
 
 
 def current_tile_plan(store: DatasetStore) -> TilePlan:
-    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
+    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since.
+
+    That of an ongoing dataset holds for the scenes that there were.
+    """
     plan = store.read_tile_plan()
-    if not _is_current(store, plan, "tile_plan"):
+    if not _holds(store, plan, "tile_plan"):
         raise PlanError(
             "meta.yaml or the scenes have changed since this plan was drawn",
             where=store.files.url(store.layout.tile_plan),
@@ -175,11 +195,21 @@ def current_tile_plan(store: DatasetStore) -> TilePlan:
 def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:
     """Whether a plan was made from the present ``meta.yaml`` and the dataset's own scenes."""
     primary = store.primary
-    return plan.fingerprint == _plan_fingerprint(primary.dataset, primary.read_ledger(), stage)
+    return plan.fingerprint == _plan_fingerprint(primary.dataset, primary.read_ledger().scene_ids, stage)
 
 
-def _plan_fingerprint(dataset: Dataset, ledger: Ledger, stage: _PlanStage) -> str:
-    return fingerprint([dataset.fingerprint(stage), ledger.scene_ids])
+def _holds(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:
+    """Whether a plan may be used: it is current or, as scenes keep coming, was made of those that there were."""
+    dataset = store.primary.dataset
+    if not dataset.is_ongoing:
+        return _is_current(store, plan, stage)
+    seen = plan.scenes_seen
+    scene_ids = [scene_id for scene_id in store.primary.read_ledger().scene_ids if scene_id in seen]
+    return plan.fingerprint == _plan_fingerprint(dataset, scene_ids, stage)
+
+
+def _plan_fingerprint(dataset: Dataset, scene_ids: Sequence[str], stage: _PlanStage) -> str:
+    return fingerprint([dataset.fingerprint(stage), scene_ids])
 
 
 def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:

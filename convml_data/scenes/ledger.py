@@ -186,6 +186,9 @@ class Ledger:
         Of the parts of ``meta.yaml`` that decided what is a scene.
     rows
         One for each scan, by start time.
+    listed_until
+        UTC: up to here the archive has been listed, and the ledger grows from here on; None where it is made
+        in one go.
     """
 
     source: str
@@ -193,6 +196,7 @@ class Ledger:
     archive: str
     fingerprint: str
     rows: tuple[LedgerRow, ...]
+    listed_until: datetime | None = None
 
     @property
     def scenes(self) -> tuple[LedgerRow, ...]:
@@ -229,6 +233,7 @@ class Ledger:
             "product": self.product,
             "archive": self.archive,
             "fingerprint": self.fingerprint,
+            **({} if self.listed_until is None else {"listed_until": self.listed_until.isoformat()}),
         }
         return written(FORMAT_VERSION, head, "rows", (row.to_dict() for row in self.rows))
 
@@ -251,4 +256,5 @@ class Ledger:
                 values["archive"],
                 values["fingerprint"],
                 tuple(LedgerRow.from_dict(row) for row in values["rows"]),
+                datetime.fromisoformat(values["listed_until"]) if "listed_until" in values else None,
             )

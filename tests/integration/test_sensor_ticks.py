@@ -1,0 +1,340 @@
+"""Ticks of the sensor, one by one: what it adds and requests, and that nothing is lost or asked for twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_fixtures import statuses, write_dataset
+from fake_archive import abi_name, put, put_scan
+
+from convml_data_dagster import sensors
+from convml_data_dagster.definitions import build_definitions
+from convml_data_dagster.instance import open_instance
+
+START = datetime(2026, 3, 1)
+_NUMBERS = count()
+
+ONGOING = {"t_start": START, "t_end": "open"}
+
+
+def scene_id(start: datetime) -> str:
+    return f"goes16__{start:%Y%m%d%H%M}"
+
+
+def at(hours: float, minutes: float = 0) -> datetime:
+    return START + timedelta(hours=hours, minutes=minutes)
+
+
+class Watched:
+    """A dataset whose archive is a folder, watched by ticks at times that the test chooses."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def sensor(self) -> str:
+        return f"{self.name}__new_goes_scenes"
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.archive = folder / "archive" / "noaa-goes16"
+        self.folder = folder / f"watched_{next(_NUMBERS)}"
+        self.instance = instance
+        self.cursor: str | None = None
+        self._monkeypatch = monkeypatch
+        self.describe()
+
+    def describe(self, **sections: Any) -> None:
+        """Write another meta.yaml."""
+        given = {"time": ONGOING, "sampling": {"resolution": 2000.0}} | sections
+        write_dataset(self.folder, self.archive.parent, **given)
+        self.definitions = build_definitions([self.folder])
+
+    def tick(self, now: datetime, keep_cursor: bool = True) -> dg.SensorResult | dg.SkipReason:
+        self._monkeypatch.setattr(sensors, "utc_now", lambda: now)
+        context = dg.build_sensor_context(self.instance, self.cursor, sensor_name=self.sensor)
+        result = self.definitions.resolve_sensor_def(self.sensor)(context)
+        assert isinstance(result, (dg.SensorResult, dg.SkipReason))
+        if isinstance(result, dg.SensorResult) and keep_cursor:
+            self.cursor = result.cursor
+        return result
+
+    def requested(self, now: datetime) -> list[tuple[str, str]]:
+        """First and last scene of each run that a tick requests."""
+        return ranges(self.tick(now))
+
+    def skipped(self, now: datetime) -> str:
+        """Why a tick requests nothing."""
+        result = self.tick(now)
+        reason = result if isinstance(result, dg.SkipReason) else result.skip_reason
+        assert reason is not None
+        assert not isinstance(result, dg.SensorResult) or not result.run_requests
+        return str(reason.skip_message)
+
+    def made(self, *scene_ids: str) -> None:
+        """Record that runs have made scenes."""
+        for stage in ("cropped", "regridded"):
+            for each in scene_ids:
+                event = dg.AssetMaterialization(dg.AssetKey([self.name, stage]), partition=each)
+                self.instance.report_runless_asset_event(event)
+
+    @property
+    def partitions(self) -> list[str]:
+        return list(self.instance.get_dynamic_partitions(f"{self.name}_scenes"))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        ledger = json.loads((self.folder / "source_data/goes16/truecolor_rgb/scene_ids.json").read_text())
+        return list(ledger["rows"])
+
+
+def ranges(result: dg.SensorResult | dg.SkipReason) -> list[tuple[str, str]]:
+    assert isinstance(result, dg.SensorResult), result
+    tags = [request.tags for request in result.run_requests or ()]
+    names = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+    return [(each[names[0]], each[names[1]]) for each in tags]
+
+
+@pytest.fixture(scope="module", name="instance")
+def instance_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """One for all datasets of this module, which a new one would cost a second each."""
+    home = tmp_path_factory.mktemp("ticks") / ".dagster"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("DAGSTER_HOME", str(home))
+        with open_instance(home) as instance:
+            yield instance
+
+
+@pytest.fixture
+def watched(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(tmp_path, instance, monkeypatch)
+
+
+def put_scans(watched: Watched, starts: Sequence[datetime]) -> list[str]:
+    for start in starts:
+        put_scan(watched.archive, start)
+    return [scene_id(start) for start in starts]
+
+
+def test_each_new_scan_becomes_a_partition_and_is_requested_once(watched: Watched) -> None:
+    first = put_scans(watched, [at(0), at(0, 10), at(0, 20)])
+    assert watched.requested(at(0, 32)) == [(first[0], first[-1])]
+    assert watched.partitions == first
+    watched.made(*first)
+    assert "listed up to 2026-03-01 00:33 UTC" in watched.skipped(at(0, 33))
+    (later,) = put_scans(watched, [at(0, 30)])
+    assert watched.requested(at(0, 42)) == [(later, later)]
+    assert watched.partitions == [*first, later]
+    request = ranges(watched.tick(at(0, 43)))
+    assert request == [(later, later)]  # until something is recorded of it
+
+
+def test_a_lost_tick_is_repeated_with_the_same_run_keys(watched: Watched) -> None:
+    put_scans(watched, [at(0), at(0, 10)])
+    lost, again = watched.tick(at(0, 21), keep_cursor=False), watched.tick(at(0, 21))
+    assert isinstance(lost, dg.SensorResult)
+    assert isinstance(again, dg.SensorResult)
+    keys = [[request.run_key for request in result.run_requests or ()] for result in (lost, again)]
+    assert keys[0] == keys[1] != []
+    (request,) = again.run_requests or ()
+    assert {key.path[-1] for key in request.asset_selection or ()} == {"cropped", "regridded"}
+
+
+def test_a_late_scan_is_put_in_time_order_and_requested_alone(watched: Watched) -> None:
+    early = put_scans(watched, [at(0), at(0, 20)])
+    watched.made(*early)
+    watched.tick(at(1))
+    assert watched.partitions == early
+    (late,) = put_scans(watched, [at(0, 10)])
+    assert watched.requested(at(5)) == [(late, late)]
+    assert watched.partitions == [early[0], late, early[1]]
+    assert [row["scene_id"] for row in watched.rows] == [early[0], late, early[1]]
+    assert statuses(watched.instance, watched.name, "regridded") == {
+        early[0]: "MATERIALIZED",
+        late: "MISSING",
+        early[1]: "MATERIALIZED",
+    }
+
+
+def test_scans_of_an_archive_whose_clock_is_ahead_are_found(watched: Watched) -> None:
+    (ahead,) = put_scans(watched, [at(1, 3)])
+    assert watched.requested(at(0, 55)) == [(ahead, ahead)]
+    watched.made(ahead)
+    (next_one,) = put_scans(watched, [at(0, 58)])
+    assert watched.requested(at(0, 50)) == [(next_one, next_one)]  # the own clock was put back
+
+
+def test_a_long_past_is_listed_bit_by_bit(watched: Watched) -> None:
+    days = put_scans(watched, [at(24 * day) for day in (0, 3, 9, 13, 20)])
+    assert watched.requested(at(24 * 30)) == [(days[0], days[1])]
+    watched.made(*days[:2])
+    assert watched.requested(at(24 * 30)) == [(days[2], days[3])]
+    watched.made(*days[2:4])
+    assert watched.requested(at(24 * 30)) == [(days[4], days[4])]
+    watched.made(days[4])
+    assert "2026-03-29" in watched.skipped(at(24 * 30))
+    assert "2026-03-31" in watched.skipped(at(24 * 30))
+
+
+def test_only_hours_that_can_hold_something_new_are_listed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_scans(watched, [at(0), at(100)])
+    watched.tick(at(100, 30))
+    listed: list[str] = []
+    from convml_data.sources.goes import archive
+
+    really = archive._list_folder
+
+    def noted(filesystem: Any, folder: str) -> Any:
+        listed.append(folder.partition("noaa-goes16/")[2])
+        return really(filesystem, folder)
+
+    monkeypatch.setattr(archive, "_list_folder", noted)
+    watched.tick(at(100, 35))
+    hours = [folder for folder in listed if folder.count("/") == 3]
+    assert sorted(hours) == [f"ABI-L1b-RadF/2026/063/{hour:02d}" for hour in (22, 23)] + [
+        f"ABI-L1b-RadF/2026/064/{hour:02d}" for hour in range(5)
+    ]
+
+
+def test_an_archive_that_does_not_answer_costs_nothing_but_time(watched: Watched) -> None:
+    first = put_scans(watched, [at(0)])
+    watched.tick(at(0, 11))
+    watched.made(*first)
+    before = watched.cursor
+    hidden = watched.archive.rename(watched.archive.with_name("away"))
+    assert "this archive does not exist" in watched.skipped(at(0, 30))
+    assert watched.cursor == before
+    hidden.rename(watched.archive)
+    later = put_scans(watched, [at(0, 10), at(0, 20)])
+    assert watched.requested(at(0, 31)) == [(later[0], later[1])]
+
+
+def test_a_broken_meta_yaml_is_said_in_the_tick(watched: Watched) -> None:
+    (watched.folder / "meta.yaml").write_text("source: goes16\n")
+    assert "product: is missing" in watched.skipped(at(1))
+
+
+def test_a_scan_is_waited_for_until_its_channels_are_there(watched: Watched) -> None:
+    put_scan(watched.archive, at(0), channels=(1, 3))
+    assert "missing channel 2" in watched.skipped(at(0, 12))
+    assert (watched.partitions, watched.rows) == ([], [])
+    put(watched.archive, abi_name(at(0), 2), b"")
+    assert "an empty object" in watched.skipped(at(0, 15))
+    put(watched.archive, abi_name(at(0), 2))
+    assert watched.requested(at(0, 16)) == [(scene_id(at(0)), scene_id(at(0)))]
+    assert [row["reason"] for row in watched.rows] == [None]
+
+
+def test_a_scan_that_stays_incomplete_gets_a_row_with_the_reason(watched: Watched) -> None:
+    watched.describe(sensor={"wait_for_channels": "PT1H"})
+    put_scan(watched.archive, at(0, 10), channels=(1, 3))
+    end = at(0, 10) + timedelta(seconds=570)
+    watched.skipped(end + timedelta(minutes=59))
+    assert watched.rows == []
+    watched.skipped(end + timedelta(minutes=60))
+    assert [(row["scene_id"], row["reason"]) for row in watched.rows] == [(scene_id(at(0, 10)), "missing channel 2")]
+    # Channels of a scan start within seconds, and this one began it.
+    put(watched.archive, abi_name(at(0, 10) - timedelta(seconds=0.2), 2))
+    completed = scene_id(at(0, 10) - timedelta(seconds=0.2))
+    assert watched.requested(at(3)) == [(completed, completed)]
+    assert [(row["scene_id"], row["reason"]) for row in watched.rows] == [(completed, None)]
+
+
+def test_a_scene_stays_as_it_is_whatever_comes_later(watched: Watched) -> None:
+    first = put_scans(watched, [at(0, 1)])
+    watched.tick(at(0, 12))
+    watched.made(*first)
+    before = watched.rows
+    put(watched.archive, abi_name(at(0, 1), 2, created=at(2)))  # processed again
+    put(watched.archive, abi_name(at(0, 1) - timedelta(seconds=2), 8))  # of a channel that is not asked for
+    put_scan(watched.archive, at(0, 1) + timedelta(seconds=30))  # in the same minute
+    watched.skipped(at(2, 30))
+    assert watched.rows[0] == before[0]
+    assert [row["reason"] for row in watched.rows[1:]] == [
+        "same minute as the scan at 00:01:00, which has this scene ID"
+    ]
+    for file in watched.archive.rglob("*.nc"):
+        file.unlink()
+    watched.skipped(at(2, 40))
+    assert watched.partitions == first
+
+
+def test_scenes_that_the_command_line_found_are_requested_too(watched: Watched) -> None:
+    from convml_data.meta.dataset import load_dataset
+    from convml_data.pipeline import discovery
+    from convml_data.store.dataset import DatasetStore
+
+    found = put_scans(watched, [at(0), at(0, 10)])
+    watched._monkeypatch.setattr(discovery, "utc_now", lambda: at(0, 25))
+    discovery.make_ledger(DatasetStore.of(load_dataset(watched.folder)))
+    watched.made(found[0])
+    assert watched.requested(at(0, 26)) == [(found[1], found[1])]
+
+
+def test_what_failed_is_not_requested_again(watched: Watched) -> None:
+    failing = put_scans(watched, [at(0), at(0, 10)])  # no netCDF files
+    result = watched.tick(at(0, 21))
+    execute(watched, result)
+    assert set(statuses(watched.instance, watched.name, "cropped").values()) == {"FAILED"}
+    (later,) = put_scans(watched, [at(0, 20)])
+    assert watched.requested(at(0, 31)) == [(later, later)]
+    assert watched.partitions == [*failing, later]
+
+
+def test_runs_are_of_a_limited_number_of_scenes_in_a_row(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "MAX_SCENES", 3)
+    scenes = put_scans(watched, [at(0, 10 * number) for number in range(9)])
+    watched.made(scenes[4])
+    batches = [(scenes[0], scenes[2]), (scenes[3], scenes[3]), (scenes[5], scenes[7]), (scenes[8], scenes[8])]
+    assert watched.requested(at(2)) == batches
+
+
+def test_nothing_is_requested_while_runs_wait(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "MAX_RUNS", 2)
+    monkeypatch.setattr(sensors, "MAX_SCENES", 1)
+    scenes = put_scans(watched, [at(0, 10 * number) for number in range(3)])
+    result = watched.tick(at(1))
+    assert ranges(result) == [(scenes[0], scenes[0]), (scenes[1], scenes[1])]
+    waiting = [launched(watched, request) for request in run_requests(result)]
+    before = watched.cursor
+    assert watched.skipped(at(1, 1)).startswith(f"2 runs of {watched.name} are waiting or running")
+    assert watched.cursor == before
+    watched.instance.report_run_canceled(waiting[0])
+    assert watched.requested(at(1, 2)) == [(scenes[2], scenes[2])]
+
+
+def run_requests(result: dg.SensorResult | dg.SkipReason) -> Sequence[dg.RunRequest]:
+    assert isinstance(result, dg.SensorResult)
+    return result.run_requests or ()
+
+
+def launched(watched: Watched, request: dg.RunRequest) -> dg.DagsterRun:
+    """A run as the daemon makes it of a request, waiting."""
+    job = watched.definitions.resolve_implicit_global_asset_job_def()
+    return watched.instance.create_run_for_job(
+        job,
+        tags={**request.tags, "dagster/run_key": str(request.run_key), "dagster/sensor_name": watched.sensor},
+        asset_selection=frozenset(request.asset_selection or ()),
+    )
+
+
+def execute(watched: Watched, result: dg.SensorResult | dg.SkipReason) -> list[dg.ExecuteInProcessResult]:
+    """Run what a tick requested."""
+    job = watched.definitions.resolve_implicit_global_asset_job_def()
+    return [
+        job.execute_in_process(
+            instance=watched.instance,
+            asset_selection=list(request.asset_selection or ()),
+            tags=dict(request.tags),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+        for request in run_requests(result)
+    ]
