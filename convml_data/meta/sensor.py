@@ -17,7 +17,9 @@ LIST_EVERY_BESIDE_QUEUE = timedelta(hours=3)
 
 def _queue_url(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith(("https://", "http://")):
-        raise ValueError(f"{values.show(value)} is not the URL of a queue")
+        raise ValueError(
+            f"{values.show(value)} is not the URL of a queue", "copy the URL, not the ARN, that AWS shows for it"
+        )
     return value
 
 
