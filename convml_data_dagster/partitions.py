@@ -17,6 +17,14 @@ def scene_partitions(dataset_name: str) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=f"{dataset_name}_scenes")
 
 
+def range_tags(scene_ids: Sequence[str]) -> dict[str, str]:
+    """Tags of a run of the partitions from the first to the last of the given scenes."""
+    return {
+        "dagster/asset_partition_range_start": scene_ids[0],
+        "dagster/asset_partition_range_end": scene_ids[-1],
+    }
+
+
 def register_scenes(instance: dg.DagsterInstance, dataset_name: str, scene_ids: Sequence[str]) -> tuple[int, int]:
     """Make the partitions of a dataset the given scenes, in their order.
 

@@ -21,7 +21,7 @@ from convml_data.fingerprints import fingerprint
 from convml_data.meta.data import GOES_SOURCES
 from convml_data.meta.dataset import Dataset, load_dataset
 from convml_data_dagster.assets.names import asset_key
-from convml_data_dagster.partitions import register_scenes, scene_partitions
+from convml_data_dagster.partitions import range_tags, register_scenes, scene_partitions
 
 if TYPE_CHECKING:
     from convml_data.pipeline.discovery import Extension
@@ -101,13 +101,13 @@ class _Cursor:
 
     Parameters
     ----------
-    listed_until
-        UTC, up to here the archive has been listed.
+    position
+        UTC, from here on the archive is listed.
     listed_at
-        UTC, when that was.
+        UTC, when that was done last.
     """
 
-    listed_until: datetime
+    position: datetime
     listed_at: datetime
 
     @classmethod
@@ -115,7 +115,7 @@ class _Cursor:
         """The cursor that :meth:`written` wrote; one that somebody has spoilt is none."""
         try:
             values = json.loads(text or "")
-            return cls(**{name: datetime.fromisoformat(values[name]) for name in ("listed_until", "listed_at")})
+            return cls(**{name: datetime.fromisoformat(values[name]) for name in ("position", "listed_at")})
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -140,7 +140,7 @@ def _tick(context: dg.SensorEvaluationContext, dataset: Dataset) -> dg.SensorRes
     extension = extend_ledger(
         DatasetStore.of(dataset),
         now=now,
-        position=None if cursor is None else cursor.listed_until,
+        position=None if cursor is None else cursor.position,
         also=moments_of(dataset, keys),
         relist=relist,
     )
@@ -213,10 +213,7 @@ def _requests(dataset: Dataset, scene_ids: Sequence[str], wanted: set[str]) -> I
         yield dg.RunRequest(
             run_key=f"{batch[0]}..{batch[-1]} {fingerprint([batch, [key.path for key in keys]])}",
             asset_selection=keys,
-            tags={
-                "dagster/asset_partition_range_start": batch[0],
-                "dagster/asset_partition_range_end": batch[-1],
-            },
+            tags=range_tags(batch),
         )
 
 
@@ -229,7 +226,9 @@ def _batches(scene_ids: Sequence[str], wanted: set[str]) -> Iterator[list[str]]:
 
 def _in_words(extension: Extension) -> str:
     """Why there is nothing to be done."""
-    text = f"No new scene; the archive is listed up to {extension.position:%Y-%m-%d %H:%M} UTC."
+    text = "No message tells of a new scene."
+    if extension.listed_until is not None:
+        text = f"No new scene; the archive is listed up to {extension.listed_until:%Y-%m-%d %H:%M} UTC."
     if extension.waiting:
         start, reason = next(iter(extension.waiting.items()))
         text += f" {len(extension.waiting)} scans are waited for, as that of {start:%Y-%m-%d %H:%M:%S}: {reason}."

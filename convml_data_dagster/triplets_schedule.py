@@ -11,7 +11,7 @@ import dagster as dg
 from convml_data.errors import ConvmlError
 from convml_data.meta.dataset import Dataset, load_dataset
 from convml_data_dagster.assets.names import asset_key
-from convml_data_dagster.partitions import register_scenes
+from convml_data_dagster.partitions import range_tags, register_scenes
 
 #: At night in the Americas, where the satellites' channels of sunlight show least.
 EVERY_DAY = "0 6 * * *"
@@ -47,10 +47,6 @@ def triplets_schedule(dataset: Dataset) -> dg.ScheduleDefinition:
         except ConvmlError as error:
             return dg.SkipReason(str(error))
         register_scenes(context.instance, dataset.name, scene_ids)
-        tags = {
-            "dagster/asset_partition_range_start": scene_ids[0],
-            "dagster/asset_partition_range_end": scene_ids[-1],
-        }
-        return dg.RunRequest(asset_selection=keys, tags=tags)
+        return dg.RunRequest(asset_selection=keys, tags=range_tags(scene_ids))
 
     return triplets

@@ -10,15 +10,17 @@ from functools import partial
 from convml_data.clock import utc_now
 from convml_data.errors import PlanError, StoreError
 from convml_data.geometry.local import Domain, LocalDomain
+from convml_data.meta.data import GOES_SOURCES
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
 from convml_data.pipeline.made_from import scene_fingerprint
-from convml_data.scenes.arrivals import STRIDE, Window, next_window, what_is_new
+from convml_data.scenes.arrivals import STRIDE, next_position, next_window, what_is_new
 from convml_data.scenes.discover import choose_scenes
 from convml_data.scenes.filters import SceneFilter
 from convml_data.scenes.ledger import Coverage, Ledger, LedgerRow, Scan
 from convml_data.sources import source_of
-from convml_data.sources.base import Interval, Source
+from convml_data.sources.base import Interval, Source, until_now
+from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
 from convml_data.trajectories import Trajectories, read_trajectories
 
@@ -38,16 +40,15 @@ def make_ledger(store: DatasetStore) -> Ledger:
     """List the archive and keep the ledger of every scan seen, and the domain where it had to be found out.
 
     What an earlier ledger knows of the coverage of scenes is taken over where they are cropped
-    from the same files in the same way. The ledger of an ongoing dataset is extended where it is current.
+    from the same files in the same way. The ledger of an ongoing dataset of GOES is extended where it is current.
     """
-    if not store.dataset.is_ongoing:
+    if not (store.dataset.is_ongoing and store.dataset.meta.source in GOES_SOURCES):
         return _make_whole_ledger(store)
-    now, position = utc_now(), None
-    while True:
+    extension, now = None, utc_now()
+    while extension is None or not extension.is_complete:
+        position = None if extension is None else extension.position
         extension = extend_ledger(store, now=now, position=position, stride=_LONG_STRIDE)
-        if extension.position == position or extension.position >= now:
-            return extension.ledger
-        position = extension.position
+    return extension.ledger
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,19 @@ class Extension:
     waiting
         Why scans that may still become scenes are none yet, by scan start.
     position
-        UTC, how far the archive has been listed.
+        UTC, where listing goes on.
+    listed_until
+        UTC, how far the archive has been listed now; None where it was not.
+    is_complete
+        Whether that is as far as there is anything by now.
     """
 
     ledger: Ledger
     new: tuple[str, ...]
     waiting: Mapping[datetime, str]
     position: datetime
+    listed_until: datetime | None
+    is_complete: bool
 
 
 def extend_ledger(
@@ -88,7 +95,7 @@ def extend_ledger(
     Parameters
     ----------
     store
-        Of a dataset that has spans of time.
+        Of a dataset of GOES, whose archives have files within hours and lag behind by days at most.
     now
         UTC.
     position
@@ -101,34 +108,58 @@ def extend_ledger(
     relist
         Whether to list what follows the position too; a ledger that is begun does so in any case.
     """
-    dataset, meta = store.dataset, store.dataset.meta
     store.claim_root()
+    # Held while the archive is listed too: runs that want to note what they read wait some seconds for it.
+    with claimed(store.files, store.layout.ledger):
+        return _extended(store, now, position, stride, also, relist)
+
+
+def _extended(
+    store: DatasetStore,
+    now: datetime,
+    position: datetime | None,
+    stride: timedelta,
+    also: Sequence[Interval],
+    relist: bool,
+) -> Extension:
+    dataset, meta = store.dataset, store.dataset.meta
     spans = time_spans(dataset)
     assert spans is not None  # every source that is listed by time has them
     earlier = _current_or_none(store)
-    place = None if earlier is None else earlier.listed_until
+    place = None if earlier is None else earlier.position
     if place is not None and position is not None:
         place = min(place, position)
-    window = next_window(spans, place, now, stride) if relist or place is None else Window((), place)
-    listed = sorted((*window.spans, *also), key=lambda span: span.start)
+    window = next_window(spans, place, now, stride) if relist or place is None else None
+    listed = sorted((*(window.spans if window else ()), *also), key=lambda span: span.start)
     source = source_of(dataset)
     scans = source.find(listed) if listed else []
     if not dataset.is_located:
         store = store.located(_find_domain(dataset, source, scans, spans, _trajectories(dataset)))
         dataset = store.dataset
-    choose = partial(_choose, dataset, spans)
-    with store.files.locked(store.layout.ledger):
-        earlier = _current_or_none(store)  # runs have noted what they read meanwhile
-        arrivals = what_is_new(
-            earlier.rows if earlier else (), scans, choose=choose, now=now, wait=meta.sensor.wait_for_channels
-        )
-        begun = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), ())
-        ledger = replace(earlier or begun, rows=arrivals.rows, listed_until=window.position)
-        if earlier is None:
-            ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
-        if earlier is None or _is_worth_writing(ledger, earlier):
-            store.write_ledger(ledger)
-    return Extension(ledger, arrivals.new, arrivals.waiting, window.position)
+    arrivals = what_is_new(
+        earlier.rows if earlier else (),
+        scans,
+        choose=partial(_choose, dataset, spans),
+        now=now,
+        wait=meta.sensor.wait_for_channels,
+    )
+    if window is not None:
+        place = next_position(window, arrivals.rows[-1].scan.start if arrivals.rows else spans[0].start)
+    assert place is not None
+    begun = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), ())
+    ledger = replace(earlier or begun, rows=arrivals.rows, position=place)
+    if earlier is None:
+        ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
+    if earlier is None or _is_worth_writing(ledger, earlier):
+        store.write_ledger(ledger)
+    return Extension(
+        ledger,
+        arrivals.new,
+        arrivals.waiting,
+        place,
+        listed_until=window.until if window else None,
+        is_complete=window is None or window.is_last,
+    )
 
 
 def _choose(
@@ -145,9 +176,9 @@ def _choose(
 
 
 def _is_worth_writing(ledger: Ledger, earlier: Ledger) -> bool:
-    reached, noted = ledger.listed_until, earlier.listed_until
-    assert reached is not None
-    return ledger.rows != earlier.rows or noted is None or reached - noted >= _NOTED_EVERY
+    position, noted = ledger.position, earlier.position
+    assert position is not None
+    return ledger.rows != earlier.rows or noted is None or position - noted >= _NOTED_EVERY
 
 
 def _make_whole_ledger(store: DatasetStore) -> Ledger:
@@ -156,7 +187,7 @@ def _make_whole_ledger(store: DatasetStore) -> Ledger:
     trajectories = _trajectories(dataset)
     spans = time_spans(dataset)
     source = source_of(dataset)
-    scans = source.find(spans)
+    scans = source.find(spans if spans is None else until_now(spans, utc_now()))
     if dataset.domain_kind != "rect":
         store = store.located(_find_domain(dataset, source, scans, spans, trajectories))
         dataset = store.dataset
@@ -169,7 +200,7 @@ def _make_whole_ledger(store: DatasetStore) -> Ledger:
         nearest_times=_times(trajectories) if samples and trajectories else None,
     )
     ledger = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), rows)
-    with store.files.locked(store.layout.ledger):
+    with claimed(store.files, store.layout.ledger):
         ledger = ledger.covered(known_coverages(store, ledger), meta.quality.min_valid_share)
         store.write_ledger(ledger)
     return ledger
@@ -177,7 +208,7 @@ def _make_whole_ledger(store: DatasetStore) -> Ledger:
 
 def note_what_was_read(store: DatasetStore, coverages: Mapping[str, Coverage], problems: Mapping[str, str]) -> None:
     """Keep in the ledger what was found out by reading scenes: their coverage, and why some cannot be read."""
-    with store.files.locked(store.layout.ledger):
+    with claimed(store.files, store.layout.ledger):
         ledger = store.read_ledger()
         noted = ledger.covered(coverages, store.dataset.meta.quality.min_valid_share).with_problems(problems)
         if noted != ledger:

@@ -27,12 +27,15 @@ class Window:
     ----------
     spans
         The intervals to list.
-    position
+    until
         UTC, how far the archive is listed after that.
+    is_last
+        Whether that is as far as there is anything by now.
     """
 
     spans: tuple[Interval, ...]
-    position: datetime
+    until: datetime
+    is_last: bool
 
 
 def next_window(
@@ -45,7 +48,7 @@ def next_window(
     spans
         Of the dataset, in time order.
     position
-        UTC, up to here the archive has been listed; None where it has not been.
+        UTC, where listing goes on; None where nothing has been listed.
     now
         UTC.
     stride
@@ -54,10 +57,20 @@ def next_window(
     soon = now + CLOCK_SKEW
     ahead = clipped(spans, position or datetime.min, soon)
     if ahead:
-        reached = min(ahead[0].start + stride, ahead[-1].end, now)
+        last = min(ahead[-1].end, now)
+        until = min(ahead[0].start + stride, last)
         start = ahead[0].start if position is None else position - LOOK_BACK
-        return Window(clipped(spans, start, reached + CLOCK_SKEW), reached)
-    return Window((), position or now)  # none has begun
+        return Window(clipped(spans, start, until + CLOCK_SKEW), until, until == last)
+    return Window((), position or now, is_last=True)  # none has begun
+
+
+def next_position(window: Window, latest: datetime) -> datetime:
+    """Where listing goes on after a window, when the latest scan that is known started at ``latest``, UTC.
+
+    That is no later than this scan, so that nothing is missed in an archive that lags behind. Only a past of a
+    whole stride is left behind even if it is empty.
+    """
+    return min(latest, window.until) if window.is_last else window.until
 
 
 @dataclass(frozen=True)

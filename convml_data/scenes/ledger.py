@@ -186,9 +186,8 @@ class Ledger:
         Of the parts of ``meta.yaml`` that decided what is a scene.
     rows
         One for each scan, by start time.
-    listed_until
-        UTC: up to here the archive has been listed, and the ledger grows from here on; None where it is made
-        in one go.
+    position
+        UTC: from here on the archive is listed for what is new; None where the ledger is made in one go.
     """
 
     source: str
@@ -196,7 +195,7 @@ class Ledger:
     archive: str
     fingerprint: str
     rows: tuple[LedgerRow, ...]
-    listed_until: datetime | None = None
+    position: datetime | None = None
 
     @property
     def scenes(self) -> tuple[LedgerRow, ...]:
@@ -233,7 +232,7 @@ class Ledger:
             "product": self.product,
             "archive": self.archive,
             "fingerprint": self.fingerprint,
-            **({} if self.listed_until is None else {"listed_until": self.listed_until.isoformat()}),
+            **({} if self.position is None else {"position": self.position.isoformat()}),
         }
         return written(FORMAT_VERSION, head, "rows", (row.to_dict() for row in self.rows))
 
@@ -256,5 +255,5 @@ class Ledger:
                 values["archive"],
                 values["fingerprint"],
                 tuple(LedgerRow.from_dict(row) for row in values["rows"]),
-                datetime.fromisoformat(values["listed_until"]) if "listed_until" in values else None,
+                datetime.fromisoformat(values["position"]) if "position" in values else None,
             )

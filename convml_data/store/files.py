@@ -19,7 +19,6 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
-from filelock import FileLock
 
 from convml_data.errors import StoreError
 
@@ -119,25 +118,6 @@ class Files:
                 yield partial
                 with self._explained(name, "written"):
                     self._upload(partial, name)
-
-    @contextlib.contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Let nobody else into such a block for the same file, so that nobody's change of it is lost.
-
-        Only local file systems have locks; elsewhere two changes at the same moment may leave only one.
-        """
-        if not self.is_local:
-            yield
-            return
-        with self._explained(name, "locked"):
-            folder = Path(self.path(PARTIAL))
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{name.replace('/', '.')}.lock")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
     @contextlib.contextmanager
     def _explained(self, name: str, done: str) -> Iterator[None]:

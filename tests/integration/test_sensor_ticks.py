@@ -85,8 +85,17 @@ def test_a_long_past_is_listed_bit_by_bit(watched: Watched) -> None:
     assert "2026-03-31" in watched.skipped(at(24 * 30))
 
 
+def test_nothing_is_missed_in_an_archive_that_lags_behind(watched: Watched) -> None:
+    (first,) = put_scans(watched, [at(0)])
+    watched.tick(at(30))
+    watched.made(first)
+    watched.skipped(at(31))
+    (next_one,) = put_scans(watched, [at(0, 10)])  # 31 hours late
+    assert watched.requested(at(32)) == [(next_one, next_one)]
+
+
 def test_only_hours_that_can_hold_something_new_are_listed(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_scans(watched, [at(0), at(100)])
+    put_scans(watched, [at(0), at(100, 5)])
     watched.tick(at(100, 30))
     listed: list[str] = []
     from convml_data.sources.goes import archive

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convml_data.scenes.arrivals import LOOK_BACK, STRIDE, Arrivals, next_window, what_is_new
+from convml_data.scenes.arrivals import LOOK_BACK, STRIDE, Arrivals, next_position, next_window, what_is_new
 from convml_data.scenes.discover import choose_scenes
 from convml_data.scenes.filters import SceneFilter
 from convml_data.scenes.ledger import LedgerRow, Scan, SourceFile
@@ -45,7 +45,7 @@ def added(earlier: Sequence[LedgerRow], scans: Sequence[Scan], now: datetime) ->
 def test_the_first_window_begins_with_the_span() -> None:
     window = next_window(ONGOING, None, at(60))
     assert window.spans == (Interval(START, at(60) + CLOCK_SKEW),)
-    assert window.position == at(60)
+    assert (window.until, window.is_last) == (at(60), True)
 
 
 def test_the_next_window_looks_back() -> None:
@@ -58,14 +58,14 @@ def test_gaps_between_spans_take_no_listing() -> None:
     ended = START + timedelta(days=30)
     spans = [Interval(START, ended), Interval(START + timedelta(days=900), OPEN_END)]
     window = next_window(spans, ended + timedelta(days=1), START + timedelta(days=2000))
-    assert window.position == spans[1].start + STRIDE
-    assert window.spans == (Interval(spans[1].start, window.position + CLOCK_SKEW),)
+    assert (window.until, window.is_last) == (spans[1].start + STRIDE, False)
+    assert window.spans == (Interval(spans[1].start, window.until + CLOCK_SKEW),)
 
 
 def test_a_span_that_has_ended_is_looked_back_into() -> None:
     end = START + timedelta(days=1)
     window = next_window([Interval(START, end)], end, START + timedelta(days=9))
-    assert window == next_window([Interval(START, end)], window.position, START + timedelta(days=99))
+    assert window == next_window([Interval(START, end)], next_position(window, end), START + timedelta(days=99))
     assert window.spans == (Interval(end - LOOK_BACK, end),)
 
 
@@ -77,8 +77,11 @@ def test_a_span_that_has_not_begun_takes_no_listing() -> None:
     lengths=st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=1, max_size=4),
     is_open=st.booleans(),
     steps=st.lists(st.integers(1, 700), min_size=1, max_size=8),
+    data=st.data(),
 )
-def test_windows_leave_no_moment_out(lengths: list[tuple[int, int]], is_open: bool, steps: list[int]) -> None:
+def test_windows_leave_no_moment_out(
+    lengths: list[tuple[int, int]], is_open: bool, steps: list[int], data: st.DataObject
+) -> None:
     spans, begin = [], START
     for gap, length in lengths:
         spans.append(Interval(begin + timedelta(hours=gap), begin + timedelta(hours=gap + length)))
@@ -92,9 +95,9 @@ def test_windows_leave_no_moment_out(lengths: list[tuple[int, int]], is_open: bo
         while True:
             window = next_window(spans, position, now)
             listed += window.spans
-            if window.position == position:
+            position = next_position(window, data.draw(st.datetimes(START, now)))
+            if window.is_last:
                 break
-            position = window.position
     moments = [START + timedelta(hours=hour) for hour in range(sum(steps) + 1)]
     for moment in moments:
         assert any(moment in span for span in listed) or not any(moment in span for span in spans)
