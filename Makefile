@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test test-cluster test-memory test-browser screenshots lint format constraints pictures clean-demo
+.PHONY: setup demo ui test test-cluster test-memory test-sensors test-browser screenshots lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -50,6 +50,10 @@ test: $(READY)
 # A team's installation on this machine: Postgres, S3, Dask, webserver and daemon; workers and runs are killed.
 test-cluster: $(READY)
 	$(BIN)/python -m pytest -m cluster -v tests/integration/test_cluster.py
+
+# Scans of a real sequence arrive in a bucket while Dagster runs, which takes its daemon minutes.
+test-sensors: $(READY)
+	$(BIN)/python -m pytest -m live tests/integration/test_sensor_server.py
 
 # The UI in a browser: the graph, a range of scenes materialized by clicking, a picture. Needs Chromium.
 test-browser: $(READY)

@@ -170,11 +170,13 @@ def _time_facts(dataset: Dataset) -> list[tuple[str, str]]:
     if time is None:
         return [("time", "all times in the files")]
     spans = time.spans()
-    length = sum((span.end - span.start for span in spans), timedelta())
-    facts = [("time", f"{len(spans)} span{'s' if len(spans) > 1 else ''}, {_duration(length)} in all (UTC)")]
+    length = sum((span.end - span.start for span in spans if not span.is_open), timedelta())
+    ends = "going on" if time.is_open else f"{_duration(length)} in all"
+    facts = [("time", f"{len(spans)} span{'s' if len(spans) > 1 else ''}, {ends} (UTC)")]
     if time.source is not None:
         facts = [("time", f"from the first to the last of the {time.source}")]
-    facts += [("", f"{span.start} to {span.end}, {_duration(span.end - span.start)}") for span in spans]
+    for span in spans:
+        facts.append(("", f"{span}, {'scenes keep coming' if span.is_open else _duration(span.end - span.start)}"))
     if time.filters.N_hours_from_zenith is not None:
         facts.append(("", f"less than {time.filters.N_hours_from_zenith:g} h from local solar noon"))
     facts += [("", f"{part} {', '.join(map(str, allowed))}") for part, allowed in time.filters.time_parts.items()]

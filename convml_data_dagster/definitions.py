@@ -25,6 +25,8 @@ from convml_data_dagster.assets.statistics import statistics_asset
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
 from convml_data_dagster.jobs import completeness_schedule, dataset_jobs
 from convml_data_dagster.resources import Progress, WorkersResource
+from convml_data_dagster.sensors import can_watch, new_goes_scenes_sensor
+from convml_data_dagster.triplets_schedule import triplets_schedule
 
 # Backfill policies are in beta for as long as they have existed, and what they do here is tested.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -50,9 +52,10 @@ def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, An
     unreadable = [_broken_dataset(error, number) for number, error in enumerate(errors)]
     return dg.Definitions(
         assets=served + unreadable or [_no_dataset(paths)],
+        sensors=[new_goes_scenes_sensor(dataset) for dataset in datasets if can_watch(dataset)],
         resources=resources | dict(resource_overrides or {}),
         jobs=[job for dataset in datasets for job in dataset_jobs(dataset, assets_of[dataset.name])],
-        schedules=[completeness_schedule(dataset) for dataset in datasets],
+        schedules=[schedule for dataset in datasets for schedule in dataset_schedules(dataset)],
         # One process for each run: parallelism is inside the step, where a scene costs no process.
         executor=dg.in_process_executor,
     )
@@ -73,6 +76,14 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         if dataset.meta.image_function is not None and aux.meta.image_function is not None:
             assets.append(aux_plots_asset(aux))
     return [*assets, completeness_asset(dataset), files_asset(dataset)]
+
+
+def dataset_schedules(dataset: Dataset) -> list[dg.ScheduleDefinition]:
+    """What may be made by the clock: the report, and the triplets of a dataset whose scenes keep coming."""
+    schedules = [completeness_schedule(dataset)]
+    if dataset.is_ongoing and dataset.meta.sampling.triplets is not None:
+        schedules.append(triplets_schedule(dataset))
+    return schedules
 
 
 def _broken_dataset(error: MetaError, number: int) -> dg.AssetSpec:

@@ -24,6 +24,14 @@ def runs_of_many_scenes(dataset: Dataset) -> dg.BackfillPolicy:
     return dg.BackfillPolicy.multi_run(dataset.meta.run.max_scenes)
 
 
+def range_tags(scene_ids: Sequence[str]) -> dict[str, str]:
+    """Tags of a run of the partitions from the first to the last of the given scenes."""
+    return {
+        "dagster/asset_partition_range_start": scene_ids[0],
+        "dagster/asset_partition_range_end": scene_ids[-1],
+    }
+
+
 def register_scenes(instance: dg.DagsterInstance, dataset_name: str, scene_ids: Sequence[str]) -> tuple[int, int]:
     """Make the partitions of a dataset the given scenes, in their order.
 

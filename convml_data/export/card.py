@@ -20,6 +20,7 @@ from convml_data.meta.data import GOES_SOURCES
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import Splitting
 from convml_data.report.statistics import Statistics
+from convml_data.sources.base import OPEN_END
 from convml_data.store.dataset import DatasetStore
 
 #: Reasons for which scans were dropped that are listed one by one.
@@ -197,7 +198,8 @@ def _overview(facts: CardFacts) -> list[list[str]]:
         rows.append(["satellites", ", ".join(facts.satellites)])
     for name, (source, product) in facts.aux_products.items():
         rows.append([f"auxiliary product {name}", f"{product} from {source}"])
-    rows += [["time, UTC", f"{start.isoformat()} to {end.isoformat()}"] for start, end in facts.spans]
+    for start, end in facts.spans:
+        rows.append(["time, UTC", f"{start.isoformat()} to {'open' if end == OPEN_END else end.isoformat()}"])
     if facts.domain is not None:
         rows.append(["domain", _area(facts.domain)])
     return [*rows, ["resolution", f"{facts.resolution:g} m"]]

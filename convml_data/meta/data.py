@@ -40,6 +40,7 @@ MODELS = ("LES",)
 #: Keys that mean something for some sources only, and for some products only.
 KEYS_OF_SOURCES = {
     "sector": (GOES_SOURCES, "GOES"),
+    "sensor": (GOES_SOURCES, "GOES"),
     "archive": ((*GOES_SOURCES, *CERES_SOURCES), "GOES and CERES, and a model's files lie in source_data/LES"),
     "files": (MODELS, "files of a model (source: LES)"),
     "coordinates": (MODELS, "files of a model (source: LES)"),

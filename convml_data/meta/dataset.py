@@ -128,6 +128,11 @@ class Dataset:
         return parse_product(self.meta.source, self.meta.product, tuple(self.meta.input or ()))
 
     @property
+    def is_ongoing(self) -> bool:
+        """Whether its time goes on, so that scenes keep coming."""
+        return self.meta.time is not None and self.meta.time.is_open
+
+    @property
     def domain_kind(self) -> str:
         """Where the area comes from: ``rect``, ``as_source`` or ``spanning_trajectories``."""
         return "as_source" if self.meta.domain is None else self.meta.domain.kind

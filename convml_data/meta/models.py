@@ -17,6 +17,7 @@ from convml_data.meta.data import MODELS, DataSection, schema_of_source
 from convml_data.meta.fields import LONGEST_SIDE, Given, Location, PositiveInteger, Section
 from convml_data.meta.place import Domain, Trajectories
 from convml_data.meta.sampling import Sampling
+from convml_data.meta.sensor import Sensor
 from convml_data.meta.time import Time
 from convml_data.meta.workers import DaskOptions
 
@@ -83,6 +84,12 @@ class Meta(DataSection):
         default_factory=Run, description="How the work is shared out to runs.", examples=[{"max_scenes": 200}]
     )
 
+    sensor: Sensor = Field(
+        default_factory=Sensor,
+        description="How the sensor looks for new scans.",
+        examples=[{"wait_for_channels": "PT2H"}],
+    )
+
     aux_products: dict[AuxName, AuxProduct] = Field(
         default_factory=dict,
         description="Other products at the times and places of the scenes, by names that you choose.",
@@ -112,6 +119,19 @@ class Meta(DataSection):
             raise ValueError(
                 f"trajectories: is missing, and {asking[0]} asks for trajectories",
                 "add `trajectories: {filepath: trajectories.nc}`",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _collections_last(self) -> Self:
+        triplets = self.sampling.triplets
+        if self.time is None or not self.time.is_open or triplets is None:
+            return self
+        if triplets.scene_collections_splitting != "stable_hash":
+            raise ValueError(
+                f"sampling.triplets.scene_collections_splitting: {triplets.scene_collections_splitting} beside "
+                "time.t_end: open would let scenes change their collection as others come",
+                "write `scene_collections_splitting: stable_hash`, or give t_end a time",
             )
         return self
 

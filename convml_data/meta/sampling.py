@@ -106,6 +106,9 @@ class Triplets(Section):
             if key in self.model_fields_set and splitting != owner:
                 raise ValueError(f"{key}: is for {owner}, and scenes are split {splitting}", "leave it out")
         if splitting == "by_intervals":
+            for name, span in (self.intervals or {}).items():
+                if span.is_open:
+                    raise ValueError(f"intervals.{name}: t_end: open is for `time` alone", "give t_end a time")
             wanted = {name for name, count in self.N_triplets.items() if count > 0}
             given = set(self.intervals or {})
             if wanted - given or given - self.N_triplets.keys():

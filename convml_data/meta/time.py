@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from convml_data.meta import values
 from convml_data.meta.fields import Given, Positive, Section, UtcTime
-from convml_data.sources.base import Interval
+from convml_data.sources.base import OPEN_END, Interval
 
 
 def _as_list(value: Any) -> Any:
@@ -29,6 +37,14 @@ SPAN_FORMS: list[Any] = [
 ]
 
 
+#: What ``t_end`` says of a span that goes on.
+OPEN = "open"
+
+
+def _end(value: Any) -> datetime:
+    return OPEN_END if value == OPEN else values.utc_time(value)
+
+
 class TimeSpan(Section):
     """A start with an end or a length in days, or several of these as ``intervals``."""
 
@@ -39,9 +55,18 @@ class TimeSpan(Section):
         description="First moment at which a scan may start, UTC; a date alone is its midnight.",
         examples=["2020-02-02T14:00"],
     )
-    t_end: Annotated[UtcTime | None, Given] = Field(
+    t_end: Annotated[
+        Annotated[
+            datetime,
+            BeforeValidator(_end),
+            WithJsonSchema({"anyOf": [{"const": OPEN}, {"type": "string", "pattern": values.TIME_PATTERN}]}),
+        ]
+        | None,
+        Given,
+    ] = Field(
         default=None,
-        description="Last moment at which a scan may start, UTC, included; a date alone is its midnight.",
+        description="Last moment at which a scan may start, UTC, included; a date alone is its midnight. "
+        "open: the span goes on, and its scenes are those that there are by now.",
         examples=["2020-02-02T14:30"],
     )
     N_days: Annotated[Positive | None, Given] = Field(
@@ -117,6 +142,11 @@ class TimeSpan(Section):
             else:
                 merged.append(span)
         return tuple(merged)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a span goes on."""
+        return self.t_end == OPEN_END or any(span.is_open for span in self.intervals or ())
 
     def _written(self) -> Iterator[Interval]:
         for span in self.intervals or ():
@@ -247,6 +277,19 @@ class Time(TimeSpan):
         description="Conditions that scenes within the spans must meet.",
         examples=[{"N_hours_from_zenith": 4.0}],
     )
+
+    @field_validator("filters")
+    @classmethod
+    def _filters_that_last(cls, filters: Filters, info: ValidationInfo) -> Filters:
+        spans = info.data.get("intervals") or ()
+        is_open = info.data.get("t_end") == OPEN_END or any(span.is_open for span in spans)
+        if filters.using_trajectory_sampling and is_open:
+            raise ValueError(
+                "using_trajectory_sampling is given beside t_end: open, and which scenes are the nearest would change "
+                "with each that comes",
+                "give t_end a time, or leave the filter out",
+            )
+        return filters
 
     @field_validator("source")
     @classmethod

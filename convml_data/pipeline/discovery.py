@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
 
+from convml_data.clock import utc_now
 from convml_data.errors import PlanError, StoreError
 from convml_data.geometry.local import Domain, LocalDomain
+from convml_data.meta.data import GOES_SOURCES
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.load import META_NAME
 from convml_data.pipeline.made_from import scene_fingerprint
+from convml_data.scenes.arrivals import STRIDE, next_position, next_window, what_is_new
 from convml_data.scenes.discover import choose_scenes
 from convml_data.scenes.filters import SceneFilter
-from convml_data.scenes.ledger import Coverage, Ledger, Scan
+from convml_data.scenes.ledger import Coverage, Ledger, LedgerRow, Scan
 from convml_data.sources import source_of
-from convml_data.sources.base import Interval, Source
+from convml_data.sources.base import Interval, Source, until_now
 from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
 from convml_data.trajectories import Trajectories, read_trajectories
@@ -23,18 +28,167 @@ from convml_data.trajectories import Trajectories, read_trajectories
 DEFAULT_PADDING = 1.2
 
 
+#: How much of the past of an ongoing dataset is listed before the ledger is written, so that little is lost if that
+#: is interrupted.
+_LONG_STRIDE = timedelta(days=90)
+
+#: How far the position in a ledger may lie behind the one that was reached, so that it is not written each time.
+_NOTED_EVERY = timedelta(hours=1)
+
+
 def make_ledger(store: DatasetStore) -> Ledger:
     """List the archive and keep the ledger of every scan seen, and the domain where it had to be found out.
 
     What an earlier ledger knows of the coverage of scenes is taken over where they are cropped
-    from the same files in the same way.
+    from the same files in the same way. The ledger of an ongoing dataset of GOES is extended where it is current.
     """
+    if not (store.dataset.is_ongoing and store.dataset.meta.source in GOES_SOURCES):
+        return _make_whole_ledger(store)
+    extension, now = None, utc_now()
+    while extension is None or not extension.is_complete:
+        position = None if extension is None else extension.position
+        extension = extend_ledger(store, now=now, position=position, stride=_LONG_STRIDE)
+    return extension.ledger
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What came of listing what is new.
+
+    Parameters
+    ----------
+    ledger
+        With what is new.
+    new
+        IDs of the scenes that were none before, in time order.
+    waiting
+        Why scans that may still become scenes are none yet, by scan start.
+    position
+        UTC, where listing goes on.
+    listed_until
+        UTC, how far the archive has been listed now; None where it was not.
+    is_complete
+        Whether that is as far as there is anything by now.
+    """
+
+    ledger: Ledger
+    new: tuple[str, ...]
+    waiting: Mapping[datetime, str]
+    position: datetime
+    listed_until: datetime | None
+    is_complete: bool
+
+
+def extend_ledger(
+    store: DatasetStore,
+    *,
+    now: datetime,
+    position: datetime | None = None,
+    stride: timedelta = STRIDE,
+    also: Sequence[Interval] = (),
+    relist: bool = True,
+) -> Extension:
+    """List what may be new, add it to the ledger and keep that; its scenes stay as they are.
+
+    A ledger that is not of the present ``meta.yaml`` and archive is begun anew.
+
+    Parameters
+    ----------
+    store
+        Of a dataset of GOES, whose archives have files within hours and lag behind by days at most.
+    now
+        UTC.
+    position
+        UTC, from here on the archive is listed if the ledger does not say an earlier time; None for what the
+        ledger says.
+    stride
+        How much time to list at most, beside what is listed again for files that come late.
+    also
+        Intervals that are known to hold something new, wherever they lie.
+    relist
+        Whether to list what follows the position too; a ledger that is begun does so in any case.
+    """
+    store.claim_root()
+    # Held while the archive is listed too: runs that want to note what they read wait some seconds for it.
+    with claimed(store.files, store.layout.ledger):
+        return _extended(store, now, position, stride, also, relist)
+
+
+def _extended(
+    store: DatasetStore,
+    now: datetime,
+    position: datetime | None,
+    stride: timedelta,
+    also: Sequence[Interval],
+    relist: bool,
+) -> Extension:
+    dataset, meta = store.dataset, store.dataset.meta
+    spans = time_spans(dataset)
+    assert spans is not None  # every source that is listed by time has them
+    earlier = _current_or_none(store)
+    place = None if earlier is None else earlier.position
+    if place is not None and position is not None:
+        place = min(place, position)
+    window = next_window(spans, place, now, stride) if relist or place is None else None
+    listed = sorted((*(window.spans if window else ()), *also), key=lambda span: span.start)
+    source = source_of(dataset)
+    scans = source.find(listed) if listed else []
+    if not dataset.is_located:
+        store = store.located(_find_domain(dataset, source, scans, spans, _trajectories(dataset)))
+        dataset = store.dataset
+    arrivals = what_is_new(
+        earlier.rows if earlier else (),
+        scans,
+        choose=partial(_choose, dataset, spans),
+        now=now,
+        wait=meta.sensor.wait_for_channels,
+    )
+    if window is not None:
+        place = next_position(window, arrivals.rows[-1].scan.start if arrivals.rows else spans[0].start)
+    assert place is not None
+    begun = Ledger(meta.source, meta.product, source.archive, dataset.fingerprint("scene_ids"), ())
+    ledger = replace(earlier or begun, rows=arrivals.rows, position=place)
+    if earlier is None:
+        ledger = ledger.covered(_known_coverages(store, ledger), meta.quality.min_valid_share)
+    if earlier is None or _is_worth_writing(ledger, earlier):
+        store.note_settings("scene_ids")
+        store.write_ledger(ledger)
+    return Extension(
+        ledger,
+        arrivals.new,
+        arrivals.waiting,
+        place,
+        listed_until=window.until if window else None,
+        is_complete=window is None or window.is_last,
+    )
+
+
+def _choose(
+    dataset: Dataset, spans: Sequence[Interval], scans: Sequence[Scan], taken: Mapping[str, datetime]
+) -> tuple[LedgerRow, ...]:
+    return choose_scenes(
+        scans,
+        source_name=dataset.meta.source,
+        spans=spans,
+        filters=_scene_filter(dataset),
+        nearest_times=None,
+        taken=taken,
+    )
+
+
+def _is_worth_writing(ledger: Ledger, earlier: Ledger) -> bool:
+    position, noted = ledger.position, earlier.position
+    assert position is not None
+    return ledger.rows != earlier.rows or noted is None or position - noted >= _NOTED_EVERY
+
+
+def _make_whole_ledger(store: DatasetStore) -> Ledger:
     dataset, meta = store.dataset, store.dataset.meta
     store.claim_root()
     trajectories = _trajectories(dataset)
     spans = time_spans(dataset)
     source = source_of(dataset)
-    scans = source.find(spans)
+    scans = source.find(spans if spans is None else until_now(spans, utc_now()))
     if dataset.domain_kind != "rect":
         store = store.located(_find_domain(dataset, source, scans, spans, trajectories))
         dataset = store.dataset
@@ -69,8 +223,21 @@ def note_what_was_read(store: DatasetStore, coverages: Mapping[str, Coverage], p
 
 
 def ledger_is_current(store: DatasetStore) -> bool:
-    """Whether there is a ledger that was made from this ``meta.yaml`` and archive."""
+    """Whether there is a ledger that was made from this ``meta.yaml`` and archive.
+
+    That of an ongoing dataset is current whatever has come since: it is extended, not made anew.
+    """
     return store.files.exists(store.layout.ledger) and _is_current(store, store.read_ledger())
+
+
+def _current_or_none(store: DatasetStore) -> Ledger | None:
+    if not store.files.exists(store.layout.ledger):
+        return None
+    try:
+        ledger = store.read_ledger()
+    except StoreError:  # of another format
+        return None
+    return ledger if _is_current(store, ledger) else None
 
 
 def current_ledger(store: DatasetStore) -> Ledger:

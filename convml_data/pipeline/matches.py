@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from convml_data.clock import utc_now
 from convml_data.errors import StoreError
 from convml_data.pipeline.discovery import current_ledger, time_spans, write_covered
 from convml_data.scenes.ledger import Ledger, LedgerRow, MatchedBy, Scan
 from convml_data.scenes.matching import Match, match_scenes, time_between_aux
 from convml_data.sources import source_of
-from convml_data.sources.base import Interval
+from convml_data.sources.base import Interval, until_now
 from convml_data.store.dataset import DatasetStore
 
 
@@ -44,7 +45,8 @@ def make_matches(store: DatasetStore) -> Ledger:
 
 
 def _spans(store: DatasetStore, starts: Sequence[datetime]) -> tuple[Interval, ...]:
-    return time_spans(store.primary.dataset) or (Interval(min(starts), max(starts)),)
+    spans = time_spans(store.primary.dataset)
+    return (Interval(min(starts), max(starts)),) if spans is None else until_now(spans, utc_now())
 
 
 def _padded(spans: Sequence[Interval], by: timedelta) -> tuple[Interval, ...]:

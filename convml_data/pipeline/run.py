@@ -10,6 +10,7 @@ from convml_data.pipeline.scene import TILE_STAGES, SceneOutcome, SceneTask, Sta
 from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
     current_tile_plan,
+    require_planned,
     show_complete_triplets,
     tiles_of_scenes,
     triplets_by_scene,
@@ -36,6 +37,8 @@ def run_scenes(
         store.note_settings(stage)
     rows = {row.scene_id: row for row in ledger.scenes}
     tiles = {kind: tiles_of_scenes(store, kind, rows) for kind in TILE_STAGES if kind in stages}
+    for kind in tiles:
+        require_planned(store, kind, [scene_id for scene_id in scene_ids if scene_id in rows])
     with claimed(store.files, "outdated"):  # or what another run is just showing would be taken for half a triplet
         if "regridded" in stages:
             remove_outdated_scenes(store, ledger)

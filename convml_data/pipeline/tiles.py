@@ -126,9 +126,12 @@ def trajectory_plan_is_current(store: DatasetStore) -> bool:
 
 
 def current_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
-    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
+    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since.
+
+    That of an ongoing dataset holds for the scenes that there were.
+    """
     plan = store.read_trajectory_plan()
-    if not _is_current(store, plan, "trajectory_plan"):
+    if not _holds(store, plan, "trajectory_plan"):
         raise PlanError(
             "meta.yaml or the scenes have changed since this plan was made",
             where=store.files.url(store.layout.trajectory_plan),
@@ -152,6 +155,20 @@ def tiles_of_scenes(store: DatasetStore, stage: TileStage, scene_ids: Iterable[s
     return {scene_id: plan.tiles_of(scene_id) for scene_id in scene_ids}
 
 
+def require_planned(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str]) -> None:
+    """See that a plan which gives every scene its tiles was made when these scenes were there; PlanError if not."""
+    if stage != "trajectory_tiles":
+        return
+    seen = store.read_trajectory_plan().scenes_seen
+    newer = [scene_id for scene_id in scene_ids if scene_id not in seen]
+    if newer:
+        raise PlanError(
+            f"{len(newer)} scenes have come since this plan was made, the first being {newer[0]}",
+            where=store.files.url(store.layout.trajectory_plan),
+            remedy="Run `convml-data tiles --tiles-kind trajectories`, or materialize `trajectory_plan` first",
+        )
+
+
 def scenes_to_crop_first(store: DatasetStore, ledger: Ledger) -> list[str]:
     """Scenes of which it is not known yet whether they show enough of the domain to give tiles."""
     if store.dataset.meta.quality.min_valid_share == 0:
@@ -166,9 +183,12 @@ def tile_plan_is_current(store: DatasetStore) -> bool:
 
 
 def current_tile_plan(store: DatasetStore) -> TilePlan:
-    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since."""
+    """The plan on disk, for auxiliary products too; PlanError where meta.yaml or the scenes have changed since.
+
+    That of an ongoing dataset holds for the scenes that there were.
+    """
     plan = store.read_tile_plan()
-    if not _is_current(store, plan, "tile_plan"):
+    if not _holds(store, plan, "tile_plan"):
         what = (
             "meta.yaml or the scenes" if mask_product(store.primary) is None else "meta.yaml, the scenes or the masks"
         )
@@ -182,11 +202,23 @@ def current_tile_plan(store: DatasetStore) -> TilePlan:
 
 def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:
     """Whether a plan was made from the present ``meta.yaml`` and the dataset's own scenes, and what they show now."""
-    primary = store.primary
-    of_mask = mask_product(primary) if stage == "tile_plan" else None
+    return _is_of(store.primary, plan, store.primary.read_ledger(), stage)
+
+
+def _holds(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:
+    """Whether a plan may be used: it is current or, as scenes keep coming, was made of those that there were."""
+    primary, ledger = store.primary, store.primary.read_ledger()
+    if primary.dataset.is_ongoing:
+        seen = plan.scenes_seen
+        ledger = replace(ledger, rows=tuple(row for row in ledger.rows if row.scene_id in seen))
+    return _is_of(primary, plan, ledger, stage)
+
+
+def _is_of(store: DatasetStore, plan: TilePlan | TrajectoryPlan, ledger: Ledger, stage: _PlanStage) -> bool:
+    of_mask = mask_product(store) if stage == "tile_plan" else None
     if of_mask is not None and not ledger_is_current(of_mask):
         return False  # the masks may go with other scenes now
-    return plan.fingerprint == _plan_fingerprint(primary, primary.read_ledger(), stage)
+    return plan.fingerprint == _plan_fingerprint(store, ledger, stage)
 
 
 def _plan_fingerprint(store: DatasetStore, ledger: Ledger, stage: _PlanStage) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from convml_data.scenes.filters import SceneFilter, nearest_to
 from convml_data.scenes.ids import scene_id_of
@@ -19,6 +20,7 @@ def choose_scenes(
     spans: Sequence[Interval] | None,
     filters: SceneFilter,
     nearest_times: Sequence[datetime] | None,
+    taken: Mapping[str, datetime] = MappingProxyType({}),
 ) -> tuple[LedgerRow, ...]:
     """Decide for every scan whether it is a scene.
 
@@ -38,9 +40,11 @@ def choose_scenes(
         On the start of the scan.
     nearest_times
         Only scenes that are the nearest to one of these times are kept, None for all.
+    taken
+        Scene IDs that scenes have already, with the start of each.
     """
     rows: list[LedgerRow] = []
-    starts: dict[str, datetime] = {}
+    starts = dict(taken)
     for scan in sorted(scans, key=lambda scan: scan.start):
         scene_id = scene_id_of(source_name, scan.start)
         reason = scan.reason

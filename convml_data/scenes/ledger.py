@@ -186,6 +186,8 @@ class Ledger:
         Of the parts of ``meta.yaml`` that decided what is a scene.
     rows
         One for each scan, by start time.
+    position
+        UTC: from here on the archive is listed for what is new; None where the ledger is made in one go.
     """
 
     source: str
@@ -193,6 +195,7 @@ class Ledger:
     archive: str
     fingerprint: str
     rows: tuple[LedgerRow, ...]
+    position: datetime | None = None
 
     @property
     def scenes(self) -> tuple[LedgerRow, ...]:
@@ -229,6 +232,7 @@ class Ledger:
             "product": self.product,
             "archive": self.archive,
             "fingerprint": self.fingerprint,
+            **({} if self.position is None else {"position": self.position.isoformat()}),
         }
         return written(FORMAT_VERSION, head, "rows", (row.to_dict() for row in self.rows))
 
@@ -251,4 +255,5 @@ class Ledger:
                 values["archive"],
                 values["fingerprint"],
                 tuple(LedgerRow.from_dict(row) for row in values["rows"]),
+                datetime.fromisoformat(values["position"]) if "position" in values else None,
             )

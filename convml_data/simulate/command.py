@@ -195,6 +195,12 @@ def _spans_of(dataset: Dataset) -> Sequence[Interval]:
             where=_meta_of(dataset),
             remedy="Give --t-start and --t-end",
         )
+    if spans[-1].is_open:
+        raise ConvmlError(
+            "the time of the meta.yaml goes on (t_end: open), and an archive must end",
+            where=_meta_of(dataset),
+            remedy="Give --t-start and --t-end",
+        )
     return spans
 
 

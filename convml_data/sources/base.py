@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # so that describing a dataset does not load what only reading one needs
@@ -18,15 +18,49 @@ if TYPE_CHECKING:  # so that describing a dataset does not load what only readin
 CATEGORICAL = {"categorical": "values are codes"}
 
 
+#: The end of an interval that has none yet.
+OPEN_END = datetime.max
+
+#: How far a clock may be behind those of an archive: as long after the present scans may start already.
+CLOCK_SKEW = timedelta(minutes=15)
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A span of time, both ends included, UTC."""
+    """A span of time, both ends included, UTC; ``OPEN_END`` is the end of one that goes on."""
 
     start: datetime
     end: datetime
 
     def __contains__(self, time: datetime) -> bool:
         return self.start <= time <= self.end
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return self.end == OPEN_END
+
+    def __str__(self) -> str:
+        return f"{self.start} to {'open' if self.is_open else self.end}"
+
+
+def clipped(intervals: Sequence[Interval], start: datetime, end: datetime) -> tuple[Interval, ...]:
+    """What lies from ``start`` to ``end`` of intervals."""
+    return tuple(
+        Interval(max(interval.start, start), min(interval.end, end))
+        for interval in intervals
+        if interval.start <= end and interval.end >= start
+    )
+
+
+def until_now(intervals: Sequence[Interval], now: datetime) -> tuple[Interval, ...]:
+    """Intervals of which those that go on end where scans may have started by now, UTC."""
+    soon = now + CLOCK_SKEW
+    return tuple(
+        Interval(interval.start, soon) if interval.is_open else interval
+        for interval in intervals
+        if not (interval.is_open and interval.start > soon)
+    )
 
 
 class Source(Protocol):

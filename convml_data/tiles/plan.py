@@ -142,6 +142,11 @@ class TilePlan:
     warnings: tuple[str, ...]
     tiles: tuple[TileSpec, ...]
 
+    @property
+    def scenes_seen(self) -> frozenset[str]:
+        """All scenes that the plan was drawn from."""
+        return frozenset(self.left_over).union(*self.scenes.values())
+
     def tiles_of(self, scene_id: str) -> tuple[TileSpec, ...]:
         """The tiles that a scene gives, in the plan's order."""
         return self._tiles_by_scene.get(scene_id, ())

@@ -90,6 +90,11 @@ class TrajectoryPlan:
         """The tiles of a scene."""
         return self._by_scene.get(scene_id, ())
 
+    @property
+    def scenes_seen(self) -> frozenset[str]:
+        """All scenes that the plan was made of."""
+        return frozenset(self._by_scene) | frozenset(self.without)
+
     @cached_property
     def _by_scene(self) -> dict[str, tuple[TrajectoryTile, ...]]:
         by_scene: defaultdict[str, list[TrajectoryTile]] = defaultdict(list)

@@ -82,17 +82,13 @@ class Session:
         ConvmlError
             Scenes failed or runs did: one summary of all.
         """
+        from convml_data_dagster.partitions import range_tags
+
         causes: dict[str, None] = {}
         with self.progress.over(sum(map(len, runs))) as summary:
             for scene_ids in runs:
                 of_run = self.progress.new_run()
-                cause = self._run(
-                    assets,
-                    {
-                        "dagster/asset_partition_range_start": scene_ids[0],
-                        "dagster/asset_partition_range_end": scene_ids[-1],
-                    },
-                )
+                cause = self._run(assets, range_tags(scene_ids))
                 # What the run says of its scenes is in the summary of all.
                 rest = (cause or "").removeprefix((of_run.failure() or "").rstrip(".")).strip(".\n")
                 if rest:

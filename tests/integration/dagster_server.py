@@ -71,6 +71,32 @@ class Server:
         assert data["__typename"] == "LaunchRunSuccess", data
         return str(data["run"]["runId"])
 
+    def start_sensor(self, name: str) -> None:
+        """Turn a sensor on."""
+        data = self.query(
+            """mutation ($selector: SensorSelector!) { startSensor(sensorSelector: $selector) { __typename
+            ... on PythonError { message } } }""",
+            selector={
+                "repositoryLocationName": LOCATION,
+                "repositoryName": "__repository__",
+                "sensorName": name,
+            },
+        )["startSensor"]
+        assert data["__typename"] == "Sensor", data
+
+    def ticks(self, name: str) -> list[dict[str, Any]]:
+        """Status, reason and run keys of a sensor's ticks, the latest first."""
+        data = self.query(
+            """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+            sensorState { ticks { status skipReason runKeys error { message } } } } } }""",
+            selector={
+                "repositoryLocationName": LOCATION,
+                "repositoryName": "__repository__",
+                "sensorName": name,
+            },
+        )
+        return list(data["sensorOrError"]["sensorState"]["ticks"])
+
     def run_status(self, run_id: str) -> str:
         """``SUCCESS``, ``FAILURE``, ``STARTED``, …"""
         data = self.query("query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id)
@@ -162,13 +188,13 @@ def wait_until(holds: Any, seconds: float, what: str) -> None:
 
 
 @contextmanager
-def dagster_dev(home: Path, datasets: Sequence[Path]) -> Iterator[Server]:
+def dagster_dev(home: Path, datasets: Sequence[Path], workspace: Path = WORKSPACE) -> Iterator[Server]:
     """Webserver, daemon and code server on an instance's home, until the block ends."""
     prepare_home(home)
     port = _free_port()
     log = home / "server.log"
     environment = os.environ | {"DAGSTER_HOME": str(home), "CONVML_DATASETS": os.pathsep.join(map(str, datasets))}
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     with log.open("wb") as output:
         # A group of its own, so that nothing that it starts outlives it.
         process = subprocess.Popen(

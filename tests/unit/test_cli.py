@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from convml_data import __version__
 from convml_data.cli import add_data_path, build_parser, run
@@ -129,6 +130,19 @@ def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.Cap
         "collections_apart: Scenes of different collections start at least 1 h apart (else a warning)",
     ):
         assert fact in out
+
+
+def test_validate_says_that_scenes_keep_coming(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = dataset / "meta.yaml"
+    meta = yaml.safe_load(path.read_text())
+    meta["time"] = {"intervals": [{"t_start": "2019-12-01", "N_days": 1}, {"t_start": "2020-01-01", "t_end": "open"}]}
+    meta["sampling"]["triplets"]["scene_collections_splitting"] = "stable_hash"
+    path.write_text(yaml.safe_dump(meta))
+    assert call("validate", "--data-path", str(dataset)) == 0
+    out = capsys.readouterr().out
+    assert "2 spans, going on (UTC)" in out
+    assert "2019-12-01 00:00:00 to 2019-12-02 00:00:00, 1 d" in out
+    assert "2020-01-01 00:00:00 to open, scenes keep coming" in out
 
 
 def test_validate_in_the_current_folder(

@@ -163,6 +163,20 @@ def test_merge_keys_may_be_overridden() -> None:
     assert spans_of(time) == [(day(2, 14), day(2, 16))]
 
 
+def test_a_time_that_goes_on() -> None:
+    split = ("random_by_relative_sample_size", "stable_hash")
+    open_end = parse(("2020-02-02T14:30", "open"), split)
+    assert open_end.time.is_open
+    assert not parse().time.is_open
+    (span,) = open_end.time.spans()
+    assert span.is_open
+    assert datetime(2100, 1, 1) in span
+    assert datetime(2020, 2, 2, 13, 59) not in span
+    intervals = "  intervals:\n  - {t_start: 2020-02-03, t_end: open}\n  - {t_start: 2020-02-02, N_days: 1}\n"
+    joined = parse((SPAN, intervals), split).time
+    assert [(span.start, span.is_open) for span in joined.spans()] == [(day(2), True)]
+
+
 @pytest.mark.parametrize(
     ("time", "expected"),
     [
@@ -290,6 +304,45 @@ BAD: dict[str, Bad] = {
         [("14:30", "13:30")],
         "",
         ["time.t_end: 2020-02-02T13:30:00 is before t_start 2020-02-02T14:00:00", "swap the two"],
+    ),
+    "an end that is no word for open": (
+        [("2020-02-02T14:30", "ongoing")],
+        "",
+        ["time.t_end: 'ongoing' is not a time"],
+    ),
+    "collections that would change": (
+        [("2020-02-02T14:30", "open")],
+        "",
+        [
+            "sampling.triplets.scene_collections_splitting: random_by_relative_sample_size beside time.t_end: open",
+            "write `scene_collections_splitting: stable_hash`",
+        ],
+    ),
+    "an open interval of a collection": (
+        [
+            (
+                "random_by_relative_sample_size",
+                "by_intervals\n    intervals: {train: {t_start: 2020-02-02, t_end: open}, study: {t_start: 2020-02-01, "
+                "N_days: 1}}",
+            )
+        ],
+        "",
+        ["sampling.triplets: intervals.train: t_end: open is for `time` alone", "give t_end a time"],
+    ),
+    "the nearest of scenes that keep coming": (
+        [("14:30\n", "14:30\n  filters: {using_trajectory_sampling: true}\n"), ("2020-02-02T14:30", "open")],
+        "trajectories: {filepath: ship.nc}\n",
+        ["time.filters: using_trajectory_sampling is given beside t_end: open", "give t_end a time"],
+    ),
+    "no queue": (
+        [],
+        "sensor: {queue_url: arn:aws:sqs:us-east-1:1:files}\n",
+        ["sensor.queue_url: 'arn:aws:sqs:us-east-1:1:files' is not the URL of a queue", "not the ARN"],
+    ),
+    "no time to wait": (
+        [],
+        "sensor: {wait_for_channels: PT0S}\n",
+        ["sensor.wait_for_channels: 'PT0S' is no time at all"],
     ),
     "two ends": ([(SPAN, SPAN + "  N_days: 2\n")], "", ["time.N_days: 2", "keep one of t_end and N_days"]),
     "no length": (
@@ -823,6 +876,10 @@ _TextTimes.add_constructor("tag:yaml.org,2002:timestamp", _TextTimes.construct_y
 
 #: Beyond a schema: two values that do not fit each other, or text whose meaning is wrong.
 UNSEEN_BY_SCHEMA = {
+    "an open interval of a collection",
+    "collections that would change",
+    "no time to wait",
+    "the nearest of scenes that keep coming",
     "a channel twice",
     "a cluster and processes",
     "a filter in both numbers",
@@ -923,7 +980,7 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
     of_models = {key: examples.pop(key) for key in ("files", "coordinates", "level")}
     del examples["input"], examples["image"]
     assert Meta.model_validate(examples).source == "goes16"
-    del examples["sector"], examples["product_options"], examples["quality"], examples["archive"]
+    del examples["sector"], examples["sensor"], examples["product_options"], examples["quality"], examples["archive"]
     others = {"source": "LES", "product": "singlechannel__rlut", "image": {"vmin": 0.0}}
     assert Meta.model_validate(examples | of_models | others).source == "LES"
 

@@ -85,7 +85,7 @@ def satellites(role: str, intervals: Sequence[Interval]) -> list[Part]:
 def notices(role: str, intervals: Sequence[Interval]) -> list[str]:
     """A sentence for each change of satellite within an interval."""
     return [
-        f"{interval.start} to {interval.end} crosses the change of {role} from {before.satellite} to "
+        f"{interval} crosses the change of {role} from {before.satellite} to "
         f"{after.satellite} on {after.since:%Y-%m-%d}, 00:00 UTC: scenes before it are of {before.satellite}, "
         f"the others of {after.satellite}"
         for interval in intervals
