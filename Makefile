@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test test-cluster test-memory test-sensors test-browser screenshots lint format constraints pictures clean-demo
+.PHONY: setup demo ui test test-cluster test-memory test-sensors test-browser test-scale screenshots lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -62,6 +62,10 @@ test-browser: $(READY)
 # What docs/dagster.md shows of the UI.
 screenshots: export CONVML_SCREENSHOTS = $(CURDIR)/docs/pictures
 screenshots: test-browser
+
+# 100,000 scenes in the UI, and what Dagster adds to the work on 2,000; ten minutes. Needs Chromium.
+test-scale: $(READY)
+	$(BIN)/python -m pytest -m scale -s tests/integration/test_scale.py
 
 # Peaks of memory of a run and of workers, over thousands of scenes; ten minutes.
 test-memory: $(READY)

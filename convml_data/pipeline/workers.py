@@ -129,7 +129,8 @@ def _done(client: Any, tasks: Sequence[SceneTask]) -> Iterator[tuple[SceneTask, 
         if not in_flight:
             return
         try:
-            done = wait(list(in_flight), timeout=PATIENCE_S, return_when="FIRST_COMPLETED").done
+            with client.as_current():
+                done = wait(list(in_flight), timeout=PATIENCE_S, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             done = set()
         if not done and not client.nthreads():
@@ -164,7 +165,7 @@ def _client(workers: Workers, count: int) -> Iterator[Any]:
 
     if workers.address is not None:
         try:
-            client = Client(workers.address, timeout="10s")
+            client = Client(workers.address, timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:  # a ValueError where it is no address
             raise ConvmlError(
                 f"no Dask scheduler answers ({error})",
@@ -195,6 +196,7 @@ def _client(workers: Workers, count: int) -> Iterator[Any]:
                 worker_dashboard_address="127.0.0.1:0",
                 silence_logs=logging.ERROR,
             ) as cluster,
-            Client(cluster) as client,
+            # Not for all that this process computes, of which some may go on after it.
+            Client(cluster, set_as_default=False) as client,
         ):
             yield client

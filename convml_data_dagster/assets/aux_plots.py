@@ -10,7 +10,7 @@ from convml_data.meta.dataset import Dataset
 from convml_data_dagster.assets.names import asset_key, group_name, kinds, op_name, uri
 from convml_data_dagster.failures import errors_as_failures
 from convml_data_dagster.io_managers import io_manager_key, store_of
-from convml_data_dagster.partitions import scene_partitions
+from convml_data_dagster.partitions import runs_of_many_scenes, scene_partitions
 
 
 def aux_plots_asset(dataset: Dataset) -> dg.AssetsDefinition:
@@ -33,7 +33,7 @@ def aux_plots_asset(dataset: Dataset) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=op_name(dataset, "plots"),
         specs=[spec],
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=runs_of_many_scenes(dataset),
         required_resource_keys={io_manager_key(name)},
     )
     def plots(context: dg.AssetExecutionContext) -> Iterator[Any]:

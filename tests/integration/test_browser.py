@@ -6,18 +6,14 @@ Where ``CONVML_SCREENSHOTS`` names a folder, what a user sees on the way is kept
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import chromium_page
 from dagster_server import Server, dagster_dev, wait_until
 from datasets import scene_ids, small_archive_fixture, small_meta, write_meta  # noqa: F401
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed; `pip install 'convml-data[browser]'`"
-)
 
 pytestmark = pytest.mark.browser
 
@@ -40,17 +36,8 @@ def server_fixture(tmp_path: Path, small_archive: str, monkeypatch: pytest.Monke
 
 @pytest.fixture(name="page")
 def page_fixture() -> Iterator[Any]:
-    """A window of the machine's own Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine; `apt-get install chromium`")
-    with playwright.sync_playwright() as started:
-        # Chromium's own sandbox does not start for root, as whom containers run.
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 860})
-        page.set_default_timeout(30_000)
+    with chromium_page() as page:
         yield page
-        browser.close()
 
 
 def keep(page: Any, name: str) -> None:
@@ -68,7 +55,7 @@ def seen(page: Any, text: str) -> Any:
 
 def test_a_range_is_materialized_by_clicking(server: Server, page: Any) -> None:
     page.goto(f"{server.url}/asset-groups")
-    seen(page, f"{NAME}_scenes").last.click()
+    seen(page, f"{NAME}_scenes").nth(1).click()  # the first is in the list beside the graph
     for asset in ("scene_ids", "cropped", "regridded"):
         page.get_by_text(asset, exact=True).first.wait_for(state="attached")
     page.get_by_label("zoom_out").click()

@@ -6,20 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import h5netcdf
-import numpy as np
 import pytest
-import yaml
 from dask_cluster import dask_cluster
+from many_scenes import write_dataset
 
 pytestmark = pytest.mark.memory
 
 NUMBERS = (200, 1000, 3000)
-SIDE = 16
 
 #: What the page says: a run of this many scenes more takes so much more, and its workers nothing.
 RUN_MB_PER_1000_SCENES = 25
@@ -58,33 +53,6 @@ with open_instance(folder.parent / "home") as instance:
     })
     print(json.dumps({"scenes": len(ids), "before": before, "run": peak_mb()}))
 """
-
-
-def write_dataset(folder: Path, scenes: int) -> Path:
-    """A model's file with as many times, each of noise."""
-    files = folder / "source_data" / "LES"
-    files.mkdir(parents=True)
-    generator = np.random.default_rng(0)
-    with h5netcdf.File(files / "model.nc", "w") as file:
-        file.dimensions = {"time": scenes, "y": SIDE, "x": SIDE}
-        variables: dict[str, tuple[tuple[str, ...], Any, dict[str, str]]] = {
-            "time": (("time",), 600.0 * np.arange(scenes), {"units": "seconds since 2020-01-01"}),
-            "x": (("x",), 100.0 * np.arange(SIDE), {"units": "m"}),
-            "y": (("y",), 100.0 * np.arange(SIDE), {"units": "m"}),
-            "lwp": (("time", "y", "x"), generator.random((scenes, SIDE, SIDE), np.float32), {"units": "kg m-2"}),
-        }
-        for name, (dimensions, values, attributes) in variables.items():
-            variable = file.create_variable(name, dimensions, data=values)
-            variable.attrs.update(attributes)
-    start = datetime(2020, 1, 1)
-    meta = {
-        "source": "LES",
-        "product": "singlechannel__lwp",
-        "time": {"t_start": start, "t_end": start + timedelta(minutes=10 * scenes)},
-        "sampling": {"resolution": 100.0},
-    }
-    (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
-    return folder
 
 
 def peak_mb(process: int) -> float:
