@@ -133,7 +133,9 @@ def lasting(home: Path) -> dict[tuple[str, str], tuple[dict[str, Any], dict[str,
                 event = record.asset_materialization
                 assert event is not None
                 assert event.partition is not None
-                metadata = {k: v.value for k, v in event.metadata.items() if k not in ("path", "tile", "seconds", "kept")}
+                metadata = {
+                    k: v.value for k, v in event.metadata.items() if k not in ("path", "tile", "seconds", "kept")
+                }
                 found.setdefault((asset, event.partition), (metadata, dict(event.tags or {})))
     return found
 

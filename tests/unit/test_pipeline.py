@@ -277,7 +277,9 @@ class TestOutcomes:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
         store = ready(folder)
-        monkeypatch.setattr("distributed.Client", lambda address, **options: Client(address, **options | {"timeout": "0.5s"}))
+        monkeypatch.setattr(
+            "distributed.Client", lambda address, **options: Client(address, **options | {"timeout": "0.5s"})
+        )
         with pytest.raises(ConvmlError, match=rf"^{re.escape(address)}: no Dask scheduler answers .* `dask scheduler`"):
             run(store, workers=Workers(address=address))
 
