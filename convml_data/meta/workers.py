@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, fie
 
 from convml_data.meta import values
 from convml_data.meta.fields import Given, PositiveInteger, Section
+
+#: Where a Dask cluster is waited for, if meta.yaml does not say who works.
+SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 
 #: Protocol, host and port.
 ADDRESS_PATTERN = r"^[a-z]+://[^ /]+:[0-9]+$"
@@ -56,3 +60,8 @@ class DaskOptions(Section):
                     "leave one of them out",
                 )
         return address
+
+    @property
+    def cluster(self) -> str | None:
+        """Address of the scheduler, by the section or else by the environment; None for workers of the machine."""
+        return self.address if self.model_fields_set else os.environ.get(SCHEDULER_VARIABLE) or None

@@ -20,9 +20,6 @@ from convml_data.errors import ConvmlError
 from convml_data.meta.dataset import Dataset
 from convml_data.pipeline.scene import SceneOutcome, SceneTask, first_of, process_scene
 
-#: Address of a Dask scheduler, as Dask itself calls it; it counts where nothing is configured.
-SCHEDULER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
-
 #: Scenes that are with the scheduler at a time, for each thread of the cluster and at least: enough that no worker
 #: waits for the next, and that a cluster which starts workers as they are needed sees that they are.
 IN_FLIGHT_PER_THREAD = 2
@@ -78,12 +75,8 @@ def workers_for(dataset: Dataset, given: Workers) -> Workers:
     asked = dataset.meta.dask
     if given.address is not None:
         return given
-    if given == Workers():
-        address = asked.address
-        if not asked.model_fields_set:
-            address = os.environ.get(SCHEDULER_VARIABLE) or None
-        if address is not None:
-            return Workers(address=address)
+    if given == Workers() and asked.cluster is not None:
+        return Workers(address=asked.cluster)
     return Workers(given.count or asked.count, given.kind or asked.kind)
 
 

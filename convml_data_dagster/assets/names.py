@@ -1,15 +1,11 @@
 """What assets, their groups, kinds and steps are called, and which pools of runs they are in."""
 
-import os
 from collections.abc import Iterable
 
 import dagster as dg
 
 from convml_data.meta.data import MODELS
 from convml_data.meta.dataset import Dataset
-
-#: Where a Dask cluster is waited for, if anywhere.
-CLUSTER_VARIABLE = "DASK_SCHEDULER_ADDRESS"
 
 
 def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
@@ -39,7 +35,7 @@ def kinds(dataset: Dataset, *formats: str, reads_archive: bool = False, on_clust
     found = set(formats)
     if dataset.root.startswith("s3://") or (reads_archive and _archive(dataset).startswith("s3://")):
         found.add("s3")
-    if on_cluster and os.environ.get(CLUSTER_VARIABLE):
+    if on_cluster and dataset.meta.dask.cluster is not None:
         found.add("dask")
     return found
 

@@ -225,11 +225,11 @@ def test_tiles_of_the_other_kinds(small_archive: str, tmp_path: Path) -> None:
     made = {}
     for format_ in ("files", "zarr"):
         meta = meta_of(small_archive, format_)
-        meta["sampling"]["sliding_window"] = {"tile_N": 8, "step": 6}
+        meta["sampling"]["sliding_window"] = {"tile_N": 16, "step": 20}
         made[format_] = write_meta(tmp_path / format_ / NAME, meta)
         argv = ["tiles", "--data-path", str(made[format_]), "--tiles-kind", "sliding-window"]
         assert main(argv) == 0
-    folder = "rect-slidingwindow/tile_N_8__step_6"
+    folder = "rect-slidingwindow/tile_N_16__step_20"
     packed, expected = (tiles_there(Files(str(made[format_])), folder) for format_ in ("zarr", "files"))
     assert isinstance(packed, PackedTiles)
     assert packed.stored() == expected.stored() != []
