@@ -78,7 +78,6 @@ def test_a_range_is_materialized_by_clicking(server: Server, page: Any) -> None:
     page.get_by_text("Materialized (3)").wait_for(timeout=120_000)
     page.get_by_text("Missing (1)").wait_for()
     assert server.partitions([NAME, "regridded"])["materialized"] == set(RANGE)
-    keep(page, "ui_partitions")
 
     seen(page, RANGE[1]).first.click()
     for name in ("scene_time", "satellite", "bytes_read", "valid_share", "seconds", "path"):
