@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convml_data import __version__
 from convml_data.errors import ConvmlError
 
 if TYPE_CHECKING:
     from convml_data.meta.dataset import Dataset
+    from convml_data.rules import Rule
 
     SubParsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -150,17 +151,25 @@ _CONSEQUENCES = {
 }
 
 
+def _follows(rule: Rule[Any], is_of_one: bool) -> str:
+    """What becomes of what breaks a rule; what only many together show is known when they are made."""
+    if rule.consequence == "stops" and not is_of_one:
+        return "the run fails, and its later steps do not begin"
+    return _CONSEQUENCES[rule.consequence]
+
+
 def _rule_facts(dataset: Dataset) -> list[tuple[str, str]]:
     """The rules on the dataset's data, and those on its auxiliary products that are theirs alone."""
     from convml_data.rules import rules_of
 
+    alone = {rule.name for rule in rules_of(dataset).of_one}
     rules = [(rule.name, rule) for rule in rules_of(dataset).all]
     names = {rule.name for _, rule in rules}
     for aux_name in dataset.meta.aux_products:
         of_aux = rules_of(dataset.aux(aux_name)).all
         rules += [(f"{rule.name} of {aux_name}", rule) for rule in of_aux if rule.name not in names]
     return [
-        ("rules" if number == 0 else "", f"{name}: {rule.sentence} (else {_CONSEQUENCES[rule.consequence]})")
+        ("rules" if number == 0 else "", f"{name}: {rule.sentence} (else {_follows(rule, rule.name in alone)})")
         for number, (name, rule) in enumerate(rules)
     ]
 

@@ -24,10 +24,15 @@ _SEVERITY: dict[Consequence, dg.AssetCheckSeverity] = {
 }
 
 
-def check_specs(key: dg.AssetKey, rules: Iterable[Rule[Any]]) -> list[dg.AssetCheckSpec]:
-    """The checks of an asset, one for each rule; later steps of a run wait for those that stop."""
+def check_specs(key: dg.AssetKey, rules: Iterable[Rule[Any]], *, of_report: bool = False) -> list[dg.AssetCheckSpec]:
+    """The checks of an asset, one for each rule; later steps of a run wait for those that stop, save for reports."""
     return [
-        dg.AssetCheckSpec(rule.name, asset=key, description=f"{rule.sentence}.", blocking=rule.consequence == "stops")
+        dg.AssetCheckSpec(
+            rule.name,
+            asset=key,
+            description=f"{rule.sentence}.{'' if of_report else ' Of the last run that made or kept some of it.'}",
+            blocking=rule.consequence == "stops" and not of_report,
+        )
         for rule in rules
     ]
 

@@ -277,7 +277,15 @@ class Dataset:
         KeyError
             There is no such stage.
         """
-        return fingerprint({"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)})
+        if stage not in self._fingerprints:
+            of = {"stage": stage, "code_version": CODE_VERSIONS[stage], **self._inputs(stage)}
+            self._fingerprints[stage] = fingerprint(of)
+        return self._fingerprints[stage]
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        """Those that were made: each scene and tile of many thousand asks for them."""
+        return {}
 
     def code_version(self, stage: str) -> str:
         """What the files of a stage, their form and pictures depend on; an edit of it marks the stage stale."""

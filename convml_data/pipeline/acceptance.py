@@ -70,6 +70,11 @@ def _made_from(store: DatasetStore, ledger: Ledger) -> dict[str, str]:
     return {row.scene_id: scene_fingerprint(store.dataset, "regridded", row) for row in readable}
 
 
+def scenes_not_regridded(store: DatasetStore, ledger: Ledger) -> list[str]:
+    """Scenes that a plan cannot look at yet, none where ``sampling.accept`` asks for nothing."""
+    return [] if store.dataset.meta.sampling.accept is None else scenes_to_regrid_first(store, ledger)
+
+
 def scenes_to_regrid_first(store: DatasetStore, ledger: Ledger) -> list[str]:
     """Scenes of the ledger that are not on the dataset's grid, or of other settings, and could be read."""
     there = set(store.scenes(["regridded"]).stored())

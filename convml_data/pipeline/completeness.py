@@ -13,7 +13,7 @@ from statistics import median
 from convml_data.markdown import markdown_table
 from convml_data.pipeline.discovery import current_ledger, time_spans
 from convml_data.pipeline.made_from import SCENE_STAGES
-from convml_data.pipeline.tiles import tiles_of_scenes
+from convml_data.pipeline.tiles import PLANS, plan_holds, tiles_of_scenes
 from convml_data.scenes.ledger import Ledger, LedgerRow
 from convml_data.sources.base import Interval
 from convml_data.store.dataset import DatasetStore
@@ -162,9 +162,8 @@ def _done(store: DatasetStore, ledger: Ledger) -> dict[str, set[str]]:
 
 
 def _with_all_tiles(store: DatasetStore, stage: TileStage, scene_ids: Sequence[str]) -> set[str]:
-    """Scenes of which every planned tile is there; none before there is a plan."""
-    plan = {"triplet_tiles": store.layout.tile_plan, "trajectory_tiles": store.layout.trajectory_plan}.get(stage)
-    if plan is not None and not store.files.exists(plan):
+    """Scenes of which every planned tile is there; none before there is a plan of the present settings."""
+    if stage in PLANS and not plan_holds(store, PLANS[stage]):
         return set()
     tiles = tiles_of_scenes(store, stage, scene_ids)
     collections = {tile.collection for of_scene in tiles.values() for tile in of_scene}

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from convml_data.errors import StoreError
 from convml_data.pipeline.contents import content_of, stored_content
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import SCENE_STAGES, SceneStage
 from convml_data.pipeline.scene import STAGES, TILE_STAGES, Breach, SceneOutcome, Stage
-from convml_data.pipeline.tiles import current_tile_plan, tiles_of_scenes, triplets_by_scene
+from convml_data.pipeline.tiles import PLANS, current_tile_plan, plan_holds, tiles_of_scenes, triplets_by_scene
 from convml_data.rules import Broken, Content, Rule, Rules, TileState, rules_of
 from convml_data.scenes.ledger import LedgerRow
 from convml_data.store.dataset import DatasetStore
@@ -67,7 +68,8 @@ class RunJudge:
         return [self._verdict(rules, stage, rule) for stage in STAGES for rule in self._rules_on(rules, stage)]
 
     def _rules_on(self, rules: Rules, stage: Stage) -> tuple[Rule[Any], ...]:
-        return rules.of_stage(stage) if stage in self.stages else ()
+        # Also on scenes that a later stage made since it needed them.
+        return rules.of_stage(stage) if stage in self.stages or self._contents.get(stage) else ()
 
     def _verdict(self, rules: Rules, stage: Stage, rule: Rule[Any]) -> Verdict:
         contents = sorted(self._contents[stage], key=_in_time)
@@ -109,7 +111,7 @@ def judge_plan(store: DatasetStore, plan: TilePlan) -> list[Verdict]:
 def judge_files(store: DatasetStore) -> list[Verdict]:
     """All that the dataset has on disk, of its auxiliary products too; opens every file, and reads no values."""
     dataset, verdicts = store.dataset, _judge_product(store)
-    if dataset.meta.sampling.triplets is not None and store.files.exists(store.layout.tile_plan):
+    if dataset.meta.sampling.triplets is not None and plan_holds(store, "tile_plan"):
         verdicts += judge_plan(store, current_tile_plan(store))
     for name in dataset.meta.aux_products:
         of_aux = store.aux(name)
@@ -172,22 +174,26 @@ def _stored_tiles(store: DatasetStore, stage: TileStage, rows: Mapping[str, Ledg
             by_collection[tile.collection].append(tile)
     for collection, tiles_of_collection in by_collection.items():
         shown = store.shown_tiles(stage, collection)
-        names = set(shown.stored())
+        try:
+            names = set(shown.stored())
+        except StoreError as error:  # packed tiles, one group of which is damaged
+            yield Content(shown.place, datetime.min, problem=str(error))
+            continue
         for tile in tiles_of_collection:
             if tile.name in names:
                 yield stored_content(store.dataset, "regridded", rows[tile.scene_id], shown, tile)
 
 
 def _is_planned(store: DatasetStore, stage: TileStage) -> bool:
-    plans = {"triplet_tiles": store.layout.tile_plan, "trajectory_tiles": store.layout.trajectory_plan}
-    return stage not in plans or store.files.exists(plans[stage])
+    return stage not in PLANS or plan_holds(store.primary, PLANS[stage])
 
 
 def tile_states(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str]) -> list[TileState]:
     """What is there of the tiles of scenes, and of those that are in a triplet with them."""
     tiles = [tile for of_scene in tiles_of_scenes(store, stage, scene_ids).values() for tile in of_scene]
+    packed = _packed_names(store, stage, tiles)
     if not store.shows_whole_triplets(stage):
-        return [_state_of(store, stage, tile, None, "missing") for tile in tiles]
+        return [_state_of(store, stage, tile, None, "missing", packed) for tile in tiles]
     wanted = {(tile.collection, tile.name) for tile in tiles}
     by_scene = triplets_by_scene(current_tile_plan(store))
     triplets = {
@@ -195,6 +201,7 @@ def tile_states(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str])
         for scene_id in {tile.scene_id for tile in tiles}
         for of_triplet in by_scene[scene_id]
     }
+    packed = _packed_names(store, stage, [tile for of_triplet in triplets.values() for tile in of_triplet])
     return [
         _state_of(
             store,
@@ -202,19 +209,34 @@ def tile_states(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str])
             tile,
             f"{collection}/{number}",
             "missing" if (tile.collection, tile.name) in wanted else "to_come",
+            packed,
         )
         for (collection, number), of_triplet in sorted(triplets.items())
         for tile in of_triplet
     ]
 
 
+def _packed_names(store: DatasetStore, stage: TileStage, tiles: Iterable[Tile]) -> set[tuple[str, str]]:
+    """Collection and name of the tiles that are packed, of the scenes of the given ones; each group is opened once."""
+    groups = {(tile.collection, tile.scene_id) for tile in tiles} if store.packs else set()
+    return {
+        (collection, name)
+        for collection, scene_id in groups
+        for name in store.packed(stage, collection).scene(scene_id).whole()
+    }
+
+
 def _state_of(
-    store: DatasetStore, stage: TileStage, tile: Tile, triplet: str | None, otherwise: Literal["missing", "to_come"]
+    store: DatasetStore,
+    stage: TileStage,
+    tile: Tile,
+    triplet: str | None,
+    otherwise: Literal["missing", "to_come"],
+    packed: Collection[tuple[str, str]],
 ) -> TileState:
     name = f"{tile.collection}/{tile.name}".lstrip("/")
     if store.packs:
-        there = tile.name in store.packed(stage, tile.collection).scene(tile.scene_id).whole()
-        return TileState(name, "shown" if there else otherwise, triplet)
+        return TileState(name, "shown" if (tile.collection, tile.name) in packed else otherwise, triplet)
     shown, waiting = (store.tiles(stage, tile.collection, waiting=waits) for waits in (False, True))
     if store.files.exists(shown.name(tile.name)):
         return TileState(name, "shown", triplet)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from convml_data.errors import StoreError
 from convml_data.fingerprints import fingerprint
 from convml_data.images.style import Style, style_fingerprint
 from convml_data.meta.changes import what_changed
@@ -27,25 +28,20 @@ from convml_data.pipeline.scene import Record, Stage, scene_record, tiles_record
 from convml_data.pipeline.style import known_style
 from convml_data.pipeline.tile_files import CutTile, TileFiles
 from convml_data.pipeline.tiles import (
+    PLANS,
     plan_fingerprint,
-    tile_plan_is_current,
+    plan_holds,
     tiles_of_scenes,
-    trajectory_plan_is_current,
 )
 from convml_data.scenes.ledger import LedgerRow
 from convml_data.store.dataset import DatasetStore
-from convml_data.store.packed_tiles import PackedTiles
+from convml_data.store.packed_tiles import PackedScene
 from convml_data.tiles.tile import Tile, TileStage
 
 Kind = Literal["current", "outdated", "missing", "failed"]
 
 #: Said of what was made from no settings that are on record with the files that the ledger names now.
 NOT_KNOWN = "source files were reprocessed, or settings were others that are not on record"
-
-PLANS: Mapping[str, Literal["tile_plan", "trajectory_plan"]] = {
-    "triplet_tiles": "tile_plan",
-    "trajectory_tiles": "trajectory_plan",
-}
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ def plan_state(store: DatasetStore, plan: Literal["tile_plan", "trajectory_plan"
     triplets = plan == "tile_plan"
     if not store.files.exists(store.layout.tile_plan if triplets else store.layout.trajectory_plan):
         return State("missing")
-    if tile_plan_is_current(store) if triplets else trajectory_plan_is_current(store):
+    if plan_holds(store, plan):
         return CURRENT
     found, ledger = (store.read_tile_plan() if triplets else store.read_trajectory_plan()), store.read_ledger()
     for settings, before in store.noted_settings(plan).items():
@@ -244,23 +240,31 @@ class PresentScenes:
         return TileFiles(self.store, self._tile_stage, self._style)
 
     @cached_property
-    def _packs(self) -> dict[str, PackedTiles]:
+    def _packed(self) -> dict[tuple[str, str], tuple[PackedScene, Mapping[str, str]]]:
+        """Groups that were looked at, with what each tile in them was made from."""
         return {}
 
-    def _packed(self, tile: Tile) -> PackedTiles:
-        if tile.collection not in self._packs:  # which remembers what it has opened
-            self._packs[tile.collection] = self.store.packed(self._tile_stage, tile.collection)
-        return self._packs[tile.collection]
+    def _group(self, tile: Tile) -> tuple[PackedScene, Mapping[str, str]]:
+        key = tile.collection, tile.scene_id
+        if key not in self._packed:
+            scene = self.store.packed(self._tile_stage, tile.collection).scene(tile.scene_id)
+            self._packed[key] = scene, scene.whole()
+        return self._packed[key]
 
     def _tile(self, tile: Tile, made_from: str) -> Mapping[str, Any] | None:
         """Attributes of a tile that was made from just that, None where there is none."""
         if not self.store.packs:
             return self._files.attributes(tile, made_from)
-        found = self._on_disk(tile)
-        return found if found is not None and found.get("fingerprint") == made_from else None
+        return self._on_disk(tile) if self._group(tile)[1].get(tile.name) == made_from else None
 
     def _on_disk(self, tile: Tile) -> Mapping[str, Any] | None:
-        return self._packed(tile).attributes(tile.name) if self.store.packs else self._files.on_disk(tile)
+        if not self.store.packs:
+            return self._files.on_disk(tile)
+        scene, there = self._group(tile)
+        try:
+            return dict(scene.described(tile.name)["attributes"]) if tile.name in there else None
+        except StoreError:
+            return None
 
     def _picture(self, tile: Tile) -> Any:
         return self._files.picture(tile) if self._pictures_count else None

@@ -44,6 +44,7 @@ def run_scenes(
             remove_outdated_scenes(store, ledger)
         for kind, by_scene in tiles.items():
             remove_outdated_tiles(store, kind, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
+        mark = tiles_mark(store, "triplet_tiles")
     waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
 
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
@@ -54,7 +55,6 @@ def run_scenes(
             what = "not in the scene ledger: the archive showed no such scan."
             yield SceneOutcome(scene_id, (), first_of(stages), what)
     style = dataset_style(store)
-    mark = tiles_mark(store, "triplet_tiles")
     tasks = [
         SceneTask(store, rows[scene_id], stages, {stage: tiles[stage][scene_id] for stage in tiles}, style, mark)
         for scene_id in scene_ids
@@ -66,7 +66,8 @@ def run_scenes(
         for outcome in outcomes_of(tasks, workers):
             if outcome.coverage is not None:
                 coverages[outcome.scene_id] = outcome.coverage
-            if outcome.failed_stage == "cropped" and outcome.error is not None:
+            # That the archive does not answer says nothing of the scene.
+            if outcome.failed_stage == "cropped" and outcome.error is not None and not outcome.try_again:
                 problems[outcome.scene_id] = outcome.error
             if any(record.stage == "triplet_tiles" for record in outcome.records):
                 show_complete_triplets(store, waiting.get(outcome.scene_id, ()))

@@ -8,7 +8,7 @@ collection, so that whoever reads a collection finds only triplets, each of thre
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
@@ -19,7 +19,13 @@ from convml_data.fingerprints import fingerprint
 from convml_data.geometry.local import LocalDomain
 from convml_data.meta.load import META_NAME
 from convml_data.meta.sampling import TrajectoryTiles, Triplets
-from convml_data.pipeline.acceptance import contents_made_from, mask_product, scene_contents, unreadable_scenes
+from convml_data.pipeline.acceptance import (
+    contents_made_from,
+    mask_product,
+    scene_contents,
+    scenes_not_regridded,
+    unreadable_scenes,
+)
 from convml_data.pipeline.discovery import ledger_is_current
 from convml_data.scenes.ledger import Ledger
 from convml_data.store.dataset import DatasetStore
@@ -36,9 +42,20 @@ READERS_INDEX = "meta.csv"
 _PlanStage = Literal["tile_plan", "trajectory_plan"]
 
 
+#: The plan of each kind of tiles that has one.
+PLANS: Mapping[str, _PlanStage] = {
+    "triplet_tiles": "tile_plan",
+    "trajectory_tiles": "trajectory_plan",
+}
+
+
 def make_tile_plan(store: DatasetStore) -> TilePlan:
     """Draw all tiles of a dataset from the scenes of its ledger and keep the plan."""
     dataset, ledger = store.dataset, store.read_ledger()
+    if dataset.is_ongoing:
+        # The latest are often not through yet, and come into the next plan.
+        late = {*scenes_to_crop_first(store, ledger), *scenes_not_regridded(store, ledger)}
+        ledger = replace(ledger, rows=tuple(row for row in ledger.rows if row.scene_id not in late))
     triplets = dataset.wanted_tiles("triplet_tiles")
     assert isinstance(triplets, Triplets)
     unknown = scenes_to_crop_first(store, ledger)
@@ -198,6 +215,15 @@ def current_tile_plan(store: DatasetStore) -> TilePlan:
             remedy="Run `convml-data tiles`, or materialize `tile_plan` before the tiles",
         )
     return plan
+
+
+def plan_holds(store: DatasetStore, stage: _PlanStage) -> bool:
+    """Whether there is a plan that may be used: it is current or, as scenes keep coming, of those that there were."""
+    name = store.layout.tile_plan if stage == "tile_plan" else store.layout.trajectory_plan
+    if not store.files.exists(name):
+        return False
+    plan = store.read_tile_plan() if stage == "tile_plan" else store.read_trajectory_plan()
+    return _holds(store, plan, stage)
 
 
 def _is_current(store: DatasetStore, plan: TilePlan | TrajectoryPlan, stage: _PlanStage) -> bool:

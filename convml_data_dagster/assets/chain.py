@@ -86,13 +86,13 @@ def scene_chain(dataset: Dataset) -> dg.AssetsDefinition:
                 if outcome.try_again:
                     unreachable = outcome.error
                 summary.add(outcome)
+            if unreachable is not None:
+                retry_later(context, unreachable)
             verdicts = judge.verdicts()
         amiss = what_is_amiss(verdicts)
         for warning in (*summary.warnings(dataset.aux_name), *amiss):
             context.log.warning(warning)
         progress.note(amiss)
-        if unreachable is not None:
-            retry_later(context, unreachable)
         for verdict in verdicts:
             if dg.AssetCheckKey(spec_of[verdict.stage].key, verdict.rule.name) in checks:
                 yield check_result(spec_of[verdict.stage].key, verdict.rule, [verdict])

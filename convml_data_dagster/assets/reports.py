@@ -65,7 +65,7 @@ def files_asset(dataset: Dataset) -> dg.AssetsDefinition:
         group_name=group_name(dataset, "report"),
         kinds=kinds(dataset, "json"),
         metadata=uri(dataset, layout_of(dataset).files_report),
-        check_specs=check_specs(key, rules),
+        check_specs=check_specs(key, rules, of_report=True),
         code_version=dataset.fingerprint("scene_ids"),
         required_resource_keys={io_manager_key(dataset.name)},
         description=(

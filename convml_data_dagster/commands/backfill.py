@@ -55,7 +55,7 @@ def _backfill(arguments: argparse.Namespace) -> int:
     for stage in stages:
         if stage in ("triplet_tiles", "trajectory_tiles"):
             scene_ids = crop_to_know_the_scenes(session, scene_ids)
-            make_plan(session, stage)
+            make_plan(session, stage, again=False)
 
     store = session.store
     wanted = scenes_between(store.read_ledger(), arguments.first, arguments.last, url)

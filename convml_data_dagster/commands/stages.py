@@ -76,9 +76,13 @@ def _tile_stage(session: Session, kind: str | None) -> TileStage:
     return stage
 
 
-def make_plan(session: Session, stage: TileStage) -> None:
-    """Plan the tiles of a kind where they are not planned yet, and say what a user should know of the plan."""
-    from convml_data.pipeline.tiles import tile_plan_is_current, trajectory_plan_is_current
+def make_plan(session: Session, stage: TileStage, *, again: bool = True) -> None:
+    """Plan the tiles of a kind where they are not planned yet, and say what a user should know of the plan.
+
+    Of an ongoing dataset triplets are planned ``again`` when scenes have come, or the plan is kept that holds for
+    those that there were.
+    """
+    from convml_data.pipeline.tiles import plan_holds, tile_plan_is_current, trajectory_plan_is_current
     from convml_data.tiles.leakage import leakage
 
     if stage == "trajectory_tiles":
@@ -96,7 +100,7 @@ def make_plan(session: Session, stage: TileStage) -> None:
                 file=sys.stderr,
             )
     if stage == "triplet_tiles":
-        if not tile_plan_is_current(session.store):
+        if not (tile_plan_is_current(session.store) if again else plan_holds(session.store, "tile_plan")):
             _regrid_to_know_what_tiles_show(session)
             session.materialize("tile_plan")
         plan = session.store.read_tile_plan()

@@ -44,7 +44,7 @@ def keep(page: Any, name: str) -> None:
     """Keep what is to be seen, where that is asked for."""
     folder = os.environ.get("CONVML_SCREENSHOTS")
     if folder:
-        page.wait_for_timeout(1500)  # until everything has faded in
+        page.wait_for_timeout(4000)  # until everything is loaded and has faded in
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
