@@ -5,6 +5,7 @@ Where ``CONVML_SCREENSHOTS`` names a folder, what a user sees on the way is kept
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from browser import chromium_page
 from dagster_server import Server, dagster_dev, wait_until
 from datasets import scene_ids, small_archive_fixture, small_meta, write_meta  # noqa: F401
+from PIL import Image
 
 pytestmark = pytest.mark.browser
 
@@ -45,7 +47,8 @@ def keep(page: Any, name: str) -> None:
     folder = os.environ.get("CONVML_SCREENSHOTS")
     if folder:
         page.wait_for_timeout(4000)  # until everything is loaded and has faded in
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        picture.convert("RGB").quantize(64).save(Path(folder) / f"{name}.png", optimize=True)
 
 
 def seen(page: Any, text: str) -> Any:

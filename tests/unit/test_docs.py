@@ -53,7 +53,9 @@ def test_every_picture_that_is_shown_is_there_and_each_that_is_there_is_shown_an
     shown = {picture for page in PAGES for picture in shown_in(page)}
     assert len(shown) > 10
     assert shown == set(PICTURES.glob("*.png"))
-    assert {picture.stem for picture in shown} == {picture.name for picture in make.PICTURES}
+    browser = Path(__file__).parents[1] / "integration/test_browser.py"
+    of_the_ui = set(re.findall(r'keep\(page, "(\w+)"\)', browser.read_text()))
+    assert {picture.stem for picture in shown} == {picture.name for picture in make.PICTURES} | of_the_ui
 
 
 def test_pictures_are_small() -> None:
