@@ -200,6 +200,31 @@ def test_a_frozen_frame_holds_up_what_comes_after_its_run(
     assert run(definitions, instance, ["cropped"], [SCENES[2]], dataset=DATASET).success
 
 
+def test_scenes_that_a_later_stage_makes_are_judged_too(
+    tmp_path: Path, simulated_archive: Path, instance: dg.DagsterInstance
+) -> None:
+    archive = copied(simulated_archive, tmp_path / "archive")
+    for channel in (1, 2, 3):
+        shutil.copy(granule(archive, SCENES[0], channel), granule(archive, SCENES[1], channel))
+    definitions = build_definitions([write_dataset(tmp_path / DATASET, archive, scenes=N)])
+    assert run(definitions, instance, ["scene_ids"], dataset=DATASET).success
+    (summary,) = failures(run(definitions, instance, ["regridded"], SCENES, dataset=DATASET))
+    assert summary.startswith(f"not_frozen is broken in cropped: {SCENES[1]}: the same values as {SCENES[0]}. ")
+
+
+def test_reports_name_what_a_plan_of_other_settings_leaves_open(spoilt: Path) -> None:
+    meta = yaml.safe_load((spoilt / "meta.yaml").read_text())
+    meta["sampling"]["seed"] = 7
+    (spoilt / "meta.yaml").write_text(yaml.safe_dump(meta))
+    assert checks(files_report(spoilt))["report/files:file_opens"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        (event,) = materializations(
+            run(build_definitions([spoilt]), instance, ["report/completeness"], dataset=DATASET)
+        )
+    assert event.metadata["regridded_done"].value == N
+    assert event.metadata["triplet_tiles_done"].value == 0
+
+
 def test_a_scene_with_other_units_goes_no_further(
     finished: Path, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,10 @@ from dagster_fixtures import (
 from test_cli_tile_kinds import written_trajectory
 from watched import Watched, execute, ranges
 
+from convml_data.meta.dataset import load_dataset
 from convml_data.pipeline import discovery, matches
+from convml_data.pipeline.present import PresentScenes, plan_state
+from convml_data.store.dataset import DatasetStore
 from convml_data_dagster.cli import main
 from convml_data_dagster.definitions import build_definitions
 
@@ -143,6 +146,11 @@ def test_triplets_are_drawn_anew_by_the_schedule_alone(
     assert run(definitions, instance, ["scene_ids"], dataset="going_on").success
     # The plan holds for the scenes that there were.
     assert run(definitions, instance, ["triplet_tiles"], SCENE_IDS, dataset="going_on").success
+    assert plan_of(folder) == drawn
+    store = DatasetStore.of(load_dataset(folder))
+    assert plan_state(store, "tile_plan").kind == "current"
+    assert {state.kind for state in PresentScenes(store, "triplet_tiles").states().values()} == {"current"}
+    assert main(["backfill", "--data-path", str(folder), "--from", SCENE_IDS[12], "--stage", "triplet_tiles"]) == 0
     assert plan_of(folder) == drawn
     again = evaluated()
     assert isinstance(again, dg.RunRequest)
