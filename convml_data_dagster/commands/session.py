@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Warnings of runs that the terminal shows; a backfill may have hundreds of runs.
+NOTES_SHOWN = 10
+
 
 class Session:
     """A dataset, its Dagster definitions and the instance that keeps the record."""
@@ -93,7 +96,11 @@ class Session:
                 rest = (cause or "").removeprefix((of_run.failure() or "").rstrip(".")).strip(".\n")
                 if rest:
                     causes[rest] = None
-        for warning in (*summary.warnings(self.aux_name), *self.progress.notes):
+        notes = self.progress.notes
+        if len(notes) > NOTES_SHOWN:
+            more = f"{len(notes) - NOTES_SHOWN} more such warnings are in the logs of the runs"
+            notes = [*notes[:NOTES_SHOWN], more]
+        for warning in (*summary.warnings(self.aux_name), *notes):
             print(f"warning: {warning}", file=sys.stderr)
         failures = [cause for cause in (summary.failure(), *causes) if cause is not None]
         if failures:

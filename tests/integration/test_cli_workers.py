@@ -54,8 +54,8 @@ def made_by_one(tmp_path_factory: pytest.TempPathFactory, small_archive: str) ->
     return made
 
 
-def test_four_workers_at_once(made_by_one: dict[str, bytes], small_archive: str, tmp_path: Path) -> None:
-    made = make(tmp_path / NAME, small_archive, ["regrid", "--workers", "4"], ["tiles", "--workers", "4"])
+def test_eight_workers_at_once(made_by_one: dict[str, bytes], small_archive: str, tmp_path: Path) -> None:
+    made = make(tmp_path / NAME, small_archive, ["regrid", "--workers", "8"], ["tiles", "--workers", "8"])
     assert differing(made_by_one, made) == []
 
 
