@@ -126,7 +126,7 @@ def test_validate_says_what_the_file_describes(dataset: Path, capsys: pytest.Cap
         "warning   tiles reach beyond the domain, so that data is read from 300 km × ",
         f"netcdf in {dataset}",
         "rules     file_opens: Every file opens (else an error in the UI)",
-        "not_frozen: No scene shows exactly what the image before it showed (else the run fails, and its later steps do not begin)",
+        "not_frozen: No scene shows exactly what the image before it showed (else the run fails, and its later steps",
         "collections_apart: Scenes of different collections start at least 1 h apart (else a warning)",
     ):
         assert fact in out
