@@ -108,16 +108,15 @@ def assert_as_files(dataset: Path, in_files: Path, *collections: str) -> None:
     assert [name for name in files_in(dataset / "triplets") if name.endswith((".nc", ".yml", ".png"))] == []
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_the_tiles_are_those_in_files(in_files: Path, small_archive: str, tmp_path: Path, workers: str) -> None:
-    dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"), "--workers", workers)
+def test_the_tiles_are_those_in_files(in_files: Path, small_archive: str, tmp_path: Path) -> None:
+    dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"), "--workers", "2")
     assert_as_files(dataset, in_files)
     scenes = packed_in(dataset, "train").scene_ids()
     # Of each scene the group, and of field, x, y and description one shard and a zarr.json.
     assert len(files_in(dataset / "triplets/train.zarr")) == 1 + len(scenes) * (1 + 2 * 4)
     assert names_in(dataset / "triplets") == {"train.zarr", "study.zarr", "tile_plan.json"}
     written = packs(dataset, times_of_writing)
-    assert main(["tiles", "--data-path", str(dataset), "--workers", workers]) == 0
+    assert main(["tiles", "--data-path", str(dataset)]) == 0
     assert packs(dataset, times_of_writing) == written
 
 
@@ -188,7 +187,7 @@ class TestChanges:
         make(dataset, meta_of(small_archive, "zarr", **counts))
         assert packed_in(dataset, "train").stored() == sorted(tiles)
 
-    @pytest.mark.parametrize("change", [{"tile_N": 12}, {"N_triplets": {"train": 3}}], ids=str)
+    @pytest.mark.parametrize("change", [{"tile_N": 12, "N_triplets": {"train": 3}}], ids=str)
     def test_settings(self, small_archive: str, tmp_path: Path, change: dict[str, Any]) -> None:
         dataset = make(tmp_path / "changed" / NAME, meta_of(small_archive, "zarr"))
         made = {}
