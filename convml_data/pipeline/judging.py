@@ -195,7 +195,7 @@ def tile_states(store: DatasetStore, stage: TileStage, scene_ids: Iterable[str])
     if not store.shows_whole_triplets(stage):
         return [_state_of(store, stage, tile, None, "missing", packed) for tile in tiles]
     wanted = {(tile.collection, tile.name) for tile in tiles}
-    by_scene = triplets_by_scene(current_tile_plan(store))
+    by_scene = triplets_by_scene(current_tile_plan(store).tiles)
     triplets = {
         (of_triplet[0].collection, of_triplet[0].triplet_id): of_triplet
         for scene_id in {tile.scene_id for tile in tiles}

@@ -9,7 +9,6 @@ from convml_data.pipeline.outdated import remove_outdated_scenes, remove_outdate
 from convml_data.pipeline.scene import TILE_STAGES, SceneOutcome, SceneTask, Stage, first_of
 from convml_data.pipeline.style import dataset_style
 from convml_data.pipeline.tiles import (
-    current_tile_plan,
     require_planned,
     show_complete_triplets,
     tiles_of_scenes,
@@ -19,6 +18,7 @@ from convml_data.pipeline.workers import Workers, outcomes_of
 from convml_data.scenes.ledger import Coverage
 from convml_data.store.claims import claimed
 from convml_data.store.dataset import DatasetStore
+from convml_data.tiles.plan import TileSpec
 
 
 def run_scenes(
@@ -45,7 +45,8 @@ def run_scenes(
         for kind, by_scene in tiles.items():
             remove_outdated_tiles(store, kind, ledger, [tile for of_scene in by_scene.values() for tile in of_scene])
         mark = tiles_mark(store, "triplet_tiles")
-    waiting = {} if store.packs or "triplet_tiles" not in stages else triplets_by_scene(current_tile_plan(store))
+    of_triplets = () if store.packs else tiles.get("triplet_tiles", {}).values()
+    waiting = triplets_by_scene(tile for of_scene in of_triplets for tile in of_scene if isinstance(tile, TileSpec))
 
     reasons = {row.scene_id: row.reason for row in ledger.rows if row.reason is not None}
     for scene_id in scene_ids:

@@ -265,10 +265,10 @@ def triplets_of(of_triplets: Iterable[TileSpec]) -> list[tuple[TileSpec, ...]]:
     return [tuple(tiles) for tiles in triplets.values()]
 
 
-def triplets_by_scene(plan: TilePlan) -> dict[str, list[tuple[TileSpec, ...]]]:
+def triplets_by_scene(of_triplets: Iterable[TileSpec]) -> dict[str, list[tuple[TileSpec, ...]]]:
     """For each scene the triplets that it gives a tile to, each with all of its tiles."""
     of_scene: dict[str, list[tuple[TileSpec, ...]]] = defaultdict(list)
-    for tiles in triplets_of(plan.tiles):
+    for tiles in triplets_of(of_triplets):
         for scene_id in {tile.scene_id for tile in tiles}:
             of_scene[scene_id].append(tiles)
     return of_scene

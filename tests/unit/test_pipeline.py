@@ -330,7 +330,7 @@ class TestTriplets:
     def test_showing_moves_what_is_complete_and_no_more(self, folder: Path) -> None:
         store = ready(folder)
         plan = current_tile_plan(store)
-        triplets = triplets_by_scene(plan)
+        triplets = triplets_by_scene(plan.tiles)
         assert {len(triplet) for of_scene in triplets.values() for triplet in of_scene} == {3}
         waiting = folder / "triplets/.incomplete/train"
         waiting.mkdir(parents=True)
