@@ -60,11 +60,14 @@ _REPORTED = (
     "satellite",
     "bytes_read",
     "bytes_whole_files",
-    "requests",
     "valid_share",
     "missing_on_earth_share",
     "rejected_share",
 )
+
+#: What a source says of getting the data. It belongs to the record alone: it depends on what was known of the
+#: files before, and the same scene must give the same bytes.
+_OF_THE_WAY = ("bytes_fetched", "requests")
 
 Scalar = str | int | float | bool
 
@@ -264,8 +267,10 @@ class _SceneWork:
         image = whole_picture(self.store.files, picture, style) if kept else None
         if kept and image is None and self.store.has_pictures:
             kept, image = self._drawn_again(arrays, picture)
+        way: dict[str, Scalar] = {}
         if not kept:
             data = make()
+            way = {name: data.attrs.pop(name) for name in _OF_THE_WAY if name in data.attrs}
             data = data.assign_attrs(
                 dataset=self.dataset.name,
                 scene_id=scene_id,
@@ -285,7 +290,7 @@ class _SceneWork:
         if kept:
             content = content_of(self.task.row, attributes)
         seconds = None if kept else time.perf_counter() - started
-        return scene_record(stage, arrays.url(scene_id), made_from, attributes, image, seconds, content)
+        return scene_record(stage, arrays.url(scene_id), made_from, {**attributes, **way}, image, seconds, content)
 
     def _match(self) -> dict[str, Scalar]:
         """What data of an auxiliary product say of the scene that they go with."""
@@ -389,7 +394,7 @@ def scene_record(
     content: Content,
 ) -> Record:
     """The record of a scene's file by its attributes; ``seconds`` that making it took, None where it was kept."""
-    metadata = {name: attributes[name] for name in _REPORTED if name in attributes}
+    metadata = {name: attributes[name] for name in (*_REPORTED, *_OF_THE_WAY) if name in attributes}
     preview = None if image is None else thumbnail(image, PREVIEW_SIDE)
     return Record(stage, url, made_from, seconds is None, metadata | _taken(seconds), preview, (content,))
 

@@ -39,7 +39,8 @@ def _source_of(dataset: Dataset, product: str) -> Source:
     from convml_data.sources.goes.operational import SERVICES, OperationalSource
     from convml_data.sources.goes.source import GoesSource
 
-    choices = (meta.product_options.rayleigh_correction, meta.quality.flags)
+    tables = f"{dataset.root}/source_data/{meta.source}/{product}/chunk_tables"
+    choices = (meta.product_options.rayleigh_correction, meta.quality.flags, tables)
     if meta.source in SERVICES:
         return OperationalSource(meta.source, product, meta.sector, dataset.archive, *choices)
     return GoesSource(meta.source, product, meta.sector, archive_url(meta.source, dataset.archive), *choices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from convml_data.errors import ArchiveError, ArchiveUnreachableError
 
@@ -26,6 +27,10 @@ _PASSING_NUMBERS = frozenset(
 #: Classes of client libraries, which need not be installed: botocore's, aiohttp's and that of requests.
 _PASSING_CLASSES = frozenset({"ConnectionError", "HTTPClientError", "ClientConnectionError", "ClientPayloadError"})
 
+#: obstore has one class for errors of the network and answers that are not foreseen, whose status is in the text.
+_UNFORESEEN_CLASS = "GenericError"
+_LASTING_STATUS = re.compile(r"status code: 4(?!29)")
+
 #: What a server answers that is busy or about to be there again.
 PASSING_STATUSES = (429, 500, 502, 503, 504)
 
@@ -36,4 +41,6 @@ def archive_error(error: Exception) -> type[ArchiveError]:
         isinstance(error, OSError) and error.errno in _PASSING_NUMBERS
     )
     named = any(kind.__name__ in _PASSING_CLASSES for kind in type(error).__mro__)
+    if type(error).__name__ == _UNFORESEEN_CLASS:
+        named = not _LASTING_STATUS.search(str(error))
     return ArchiveUnreachableError if passing or named else ArchiveError

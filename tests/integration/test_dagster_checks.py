@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from dagster_fixtures import (
     write_dataset,
 )
 
+from convml_data.errors import ArchiveUnreachableError
 from convml_data.sources.goes.ranges import RangeFile
 from convml_data.sources.goes.source import GoesSource
 from convml_data_dagster.definitions import build_definitions
@@ -337,20 +338,15 @@ class Outage:
 
     def __init__(self, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = times
-        fetch = RangeFile._fetch
+        fetch = RangeFile.fetch
 
-        def answer(file: RangeFile, starts: list[int], stops: list[int]) -> list[bytes]:
+        def answer(file: RangeFile, *arguments: Any) -> None:
             if "s20200331410" in file.url and self.left > 0:
                 self.left -= 1
-                file._filesystem = _Unplugged()  # type: ignore[assignment]
-            return fetch(file, starts, stops)
+                raise ArchiveUnreachableError("the network is down", where=file.url)
+            fetch(file, *arguments)
 
-        monkeypatch.setattr(RangeFile, "_fetch", answer)
-
-
-class _Unplugged:
-    def cat_ranges(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        raise ConnectionResetError("the network is down")
+        monkeypatch.setattr(RangeFile, "fetch", answer)
 
 
 @pytest.fixture

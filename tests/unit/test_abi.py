@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +17,10 @@ from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import SourceFile
 from convml_data.sources.goes import calibration
 from convml_data.sources.goes import granule as granule_module
+from convml_data.sources.goes import ranges as ranges_module
 from convml_data.sources.goes.abi import AbiFile, SatellitePosition
+from convml_data.sources.goes.chunk_tables import ChunkTables
+from convml_data.sources.goes.parts import Parts
 from convml_data.sources.goes.ranges import RangeFile
 
 START = datetime(2020, 2, 2, 15, 0, 16, 100_000)
@@ -227,40 +231,102 @@ def test_a_file_that_was_cut_off_since_it_was_listed_is_an_error(file: SourceFil
         AbiFile(file)
 
 
+@pytest.fixture(params=[True, False], ids=["by its index", "by HDF5"])
+def found_by_index(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether chunks are found without HDF5, as those of the archives' files are."""
+    if not request.param:
+        monkeypatch.setattr(granule_module, "stored_image", lambda *_: None)
+    return bool(request.param)
+
+
 def test_the_network_is_never_waited_for_inside_hdf5(
-    file: SourceFile, counts: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    file: SourceFile, counts: np.ndarray, found_by_index: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lock is one for all threads, and who brings the bytes may need it."""
-    fetch = RangeFile.fetch_missing
+    fetch = RangeFile.fetch
 
-    def fetch_while_another_thread_uses_hdf5(ranges: RangeFile) -> None:
+    def fetch_while_another_thread_uses_hdf5(ranges: RangeFile, *arguments: Any) -> None:
         thread = threading.Thread(target=h5py.h5f.get_obj_count, daemon=True)
         thread.start()
         thread.join(5)
         assert not thread.is_alive(), "the lock of h5py is held during a fetch"
-        fetch(ranges)
+        fetch(ranges, *arguments)
 
-    monkeypatch.setattr(RangeFile, "fetch_missing", fetch_while_another_thread_uses_hdf5)
-    monkeypatch.setattr(RangeFile.__init__, "__defaults__", (2048,))
+    monkeypatch.setattr(RangeFile, "fetch", fetch_while_another_thread_uses_hdf5)
+    for name, size in {"HEAD": 500, "TAIL": 500, "GAP": 0}.items():
+        monkeypatch.setattr(ranges_module, name, size)
+    monkeypatch.setattr(granule_module, "PAGE", 100)
     with AbiFile(file) as abi:
         read, _ = abi.read_counts(Window(0, 256, 0, 320))
         np.testing.assert_array_equal(read, counts)
-        assert abi.requests > 10
+        assert abi.requests > 4
 
 
-@pytest.mark.parametrize("block_size", [700, 5000, 1 << 20])
-def test_any_size_of_blocks_and_batches_gives_the_same(
-    file: SourceFile, counts: np.ndarray, block_size: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("head", [700, 5000, 1 << 20])
+def test_any_size_of_requests_and_batches_gives_the_same(
+    file: SourceFile, counts: np.ndarray, head: int, found_by_index: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with AbiFile(file) as abi:
         channel = abi.channel
-    monkeypatch.setattr(RangeFile.__init__, "__defaults__", (block_size,))
+        abi.read_counts(Window(3, 250, 5, 319))
+        bytes_read = abi.bytes_read
+    for name, size in {"HEAD": head, "TAIL": head, "GAP": head, "LONGEST": head}.items():
+        monkeypatch.setattr(ranges_module, name, size)
     monkeypatch.setattr(granule_module, "_CHUNKS_AT_ONCE", 7)
     with AbiFile(file) as abi:
         assert abi.channel == channel
         read, dqf = abi.read_counts(Window(3, 250, 5, 319))
+        assert abi.bytes_read == bytes_read or not found_by_index
     np.testing.assert_array_equal(read, counts[3:250, 5:319])
     np.testing.assert_array_equal(dqf == 255, counts[3:250, 5:319] == CHANNELS[1][2])
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> ChunkTables:
+    return ChunkTables(str(tmp_path / "tables"))
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> tuple[SourceFile, np.ndarray]:
+    """A file of which the ends that are fetched first are a small part."""
+    noise = np.random.default_rng(3).integers(0, 4000, (1024, 1024))  # does not compress
+    return write_abi(tmp_path, 2, noise, START, chunk=64), noise
+
+
+def test_what_is_known_of_a_file_is_not_fetched_again(
+    large: tuple[SourceFile, np.ndarray], tables: ChunkTables
+) -> None:
+    file, noise = large
+    amounts = []
+    for window in (Window(300, 400, 100, 200), Window(300, 400, 100, 200), Window(700, 900, 0, 64)):
+        with AbiFile(file, tables) as abi:
+            read, _ = abi.read_counts(window)
+            amounts.append((abi.bytes_read, abi.bytes_fetched, abi.requests))
+        np.testing.assert_array_equal(read, noise[window.slices])
+    first, again, elsewhere = amounts
+    assert again[0] == first[0], "what a scene follows from does not depend on what is known"
+    assert again[1] < first[0] - 5000 < first[1]
+    assert again[2] <= 4 < first[2]
+    assert elsewhere[2] < first[2] + 4, "the nodes on the way there"
+
+
+def test_what_is_known_and_does_not_hold_is_fetched_again(
+    large: tuple[SourceFile, np.ndarray], tables: ChunkTables
+) -> None:
+    file, noise = large
+    window = Window(300, 400, 100, 200)
+    with AbiFile(file, tables) as abi:
+        abi.read_counts(window)
+    (table,) = Path(tables.folder).rglob("*.parts")
+    known = Parts.unpacked(table.read_bytes())
+    wrong = Parts((start, content.replace(b"TREE", b"tree")) for start, content in known)
+    for damage in (wrong.packed(), Parts([(0, b"x" * 9000)]).packed(), b"not even parts"):
+        table.write_bytes(damage)
+        with AbiFile(file, tables) as abi:
+            np.testing.assert_array_equal(abi.read_counts(window)[0], noise[window.slices])
+        with AbiFile(file, tables) as abi:
+            abi.read_counts(window)
+            assert abi.requests <= 4, "what holds is kept instead"
 
 
 def test_a_file_without_chunks(file: SourceFile, counts: np.ndarray) -> None:

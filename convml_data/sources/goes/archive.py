@@ -36,9 +36,11 @@ _PUBLIC_BUCKET = re.compile(r"noaa-goes\d\d")
 #: A listing waits for the network nearly all the time, so there may be more than there are cores.
 _LISTINGS_AT_ONCE = 16
 
+#: Seconds after which a server that does not answer at all counts as away.
+CONNECT_TIMEOUT_S = 3
+
 # botocore retries what the server or the connection refuses, and s3fs, around it, what breaks off
 # half-way; the numbers multiply. An endpoint that cannot be reached is given up after about 20 s.
-_CONNECT_TIMEOUT_S = 3
 _BOTOCORE_ATTEMPTS = 3
 _S3FS_ATTEMPTS = 2
 
@@ -167,16 +169,24 @@ class _AbiFile(NamedTuple):
         return self.name.product if self.name.channel is None else str(self.name.channel)
 
 
+def s3_endpoint(environ: Mapping[str, str]) -> str | None:
+    """The URL of an S3 server of one's own, None for Amazon's."""
+    return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def is_public(bucket: str, environ: Mapping[str, str]) -> bool:
+    """Whether a bucket is one of the public ones."""
+    return s3_endpoint(environ) is None and _PUBLIC_BUCKET.fullmatch(bucket) is not None
+
+
 def _s3_options(bucket: str, environ: Mapping[str, str]) -> dict[str, Any]:
-    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
     credentials = bool(environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_PROFILE"))
-    public = endpoint is None and _PUBLIC_BUCKET.fullmatch(bucket) is not None
     return {
-        "anon": public or not credentials,
-        "endpoint_url": endpoint,
+        "anon": is_public(bucket, environ) or not credentials,
+        "endpoint_url": s3_endpoint(environ),
         "use_listings_cache": False,
         "config_kwargs": {
-            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "connect_timeout": CONNECT_TIMEOUT_S,
             "max_pool_connections": 2 * _LISTINGS_AT_ONCE,
             "retries": {"mode": "standard", "max_attempts": _BOTOCORE_ATTEMPTS},
         },

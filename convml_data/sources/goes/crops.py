@@ -20,6 +20,7 @@ from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import Scan
 from convml_data.sources.goes import calibration
 from convml_data.sources.goes.abi import AbiFile, Channel
+from convml_data.sources.goes.chunk_tables import ChunkTables
 from convml_data.sources.goes.domain_shares import Image
 from convml_data.sources.goes.quality import Quality
 
@@ -49,8 +50,10 @@ class Crop:
         The flags that are kept, see :class:`~.quality.Kept`.
     dqf_shares
         Share of the window's pixels with each data quality flag.
-    file_name, bytes_read, requests
-        Where it came from and what that took.
+    file_name
+        Where it came from.
+    bytes_read, bytes_fetched, requests
+        How much of the file it follows from, and what getting that from the archive took.
     """
 
     channel: Channel
@@ -62,6 +65,7 @@ class Crop:
     dqf_shares: Mapping[str, float]
     file_name: str
     bytes_read: int
+    bytes_fetched: int
     requests: int
 
     def reflectance(self) -> calibration.Float32Array:
@@ -76,7 +80,13 @@ class Crop:
 
 
 def read_crops(
-    scan: Scan, satellite: str, sector: str, channels: Sequence[int], domain: Domain, quality: Quality
+    scan: Scan,
+    satellite: str,
+    sector: str,
+    channels: Sequence[int],
+    domain: Domain,
+    quality: Quality,
+    tables: ChunkTables | None = None,
 ) -> tuple[Crop, ...]:
     """The window over a domain from each channel's file, all over exactly one area.
 
@@ -90,7 +100,8 @@ def read_crops(
     """
     # A channel's file takes some ten rounds to the archive, so the channels are read side by side.
     with ExitStack() as stack, ThreadPoolExecutor(len(channels)) as threads:
-        files = list(threads.map(lambda number: stack.enter_context(AbiFile(scan.files[str(number)])), channels))
+        opened = threads.map(lambda number: AbiFile(scan.files[str(number)], tables), channels)
+        files = [stack.enter_context(file) for file in opened]
         for file, number in zip(files, channels, strict=True):
             _check_identity(file, satellite, number)
         coarsest = max((file.grid for file in files), key=lambda grid: grid.dx)
@@ -157,6 +168,7 @@ def _crop(file: AbiFile, coarsest: FixedGrid, window: Window, quality: Quality) 
         dqf_shares=calibration.dqf_shares(dqf),
         file_name=file.file_name,
         bytes_read=file.bytes_read,
+        bytes_fetched=file.bytes_fetched,
         requests=file.requests,
     )
 

@@ -1,21 +1,23 @@
 """One ABI file of any level: windows of its images, read chunk by chunk, and what all files say alike.
 
-The files are netCDF-4 and are read as HDF5 through :class:`~.ranges.RangeFile`. Never ask h5py for the
-place of a chunk (``get_chunk_info``) or for an object's info: both walk the whole index of the chunks,
+The files are netCDF-4: HDF5 reads what they say of themselves through :class:`~.ranges.RangeFile`, and
+:mod:`~.chunk_index` finds the chunks of images that are stored as the archives' are. Never ask h5py for
+the place of a chunk (``get_chunk_info``) or for an object's info: both walk the whole index of the chunks,
 which is spread over the file.
 """
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-import fsspec
 import h5py
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +26,19 @@ from convml_data.errors import SceneError
 from convml_data.geometry.fixed_grid import FixedGrid, GeostationaryView
 from convml_data.geometry.windows import Window
 from convml_data.scenes.ledger import SourceFile
-from convml_data.sources.goes.archive import open_filesystem
+from convml_data.sources.goes.chunk_index import find_chunks, read_chunks, stored_image
+from convml_data.sources.goes.chunk_tables import ChunkTables
 from convml_data.sources.goes.names import AbiFileName
+from convml_data.sources.goes.parts import Parts
 from convml_data.sources.goes.quality import Flags
-from convml_data.sources.goes.ranges import RangeFile
+from convml_data.sources.goes.range_sources import open_ranges
+from convml_data.sources.goes.ranges import PAGE, RangeFile
 
 #: How far float32 numbers may put the ends of the scan-angle axes from where they are, radians: five
 #: times the resolution of float32 at the edge of the full disk, 0.7 % of a 0.5 km pixel.
 _ANGLE_TOLERANCE = 1e-7
 
-#: Chunks that are fetched together, which bounds what is held of the file; a chunk of a full disk is some
-#: 50 kB, and a window of 1000 x 3000 km touches 240 of channel 2.
+#: Chunks that are fetched together where HDF5 finds them, which bounds what is held of the file.
 _CHUNKS_AT_ONCE = 256
 #: What counts as a chunk in a file that has none.
 _UNCHUNKED = (256, 256)
@@ -52,6 +56,8 @@ class Granule(ABC):
     ----------
     file
         URL and size, as listed.
+    tables
+        What is known of files from earlier reads, None where that is not kept.
 
     Raises
     ------
@@ -64,18 +70,25 @@ class Granule(ABC):
     #: What it is, for errors.
     kind: ClassVar[str]
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, tables: ChunkTables | None = None) -> None:
         self.url = file.url
+        self._tables = tables
         self._hdf5: h5py.File | None = None
-        filesystem, path = open_filesystem(file.url)
+        self._source = open_ranges(file.url)
+        self._size = file.size
+        known = None if tables is None else tables.of(file.url, file.size)
         try:
-            self._open_with(RangeFile(filesystem, path, file.size))
+            self._open_with(known)
         except SceneError:
+            if known is not None:
+                self._open_with(None)
+                return
             # A file that was replaced after it was listed, or mended, has another size now.
-            size = _size_now(filesystem, path)
+            size = self._source.size()
             if size in (file.size, None):
                 raise
-            self._open_with(RangeFile(filesystem, path, size))
+            self._size = size
+            self._open_with(None)
 
     @abstractmethod
     def describe(self, hdf5: h5py.File) -> dict[str, h5py.Dataset]:
@@ -85,13 +98,14 @@ class Granule(ABC):
         missing then may look absent: it must raise nothing but what HDF5 and numpy raise.
         """
 
-    def _open_with(self, ranges: RangeFile) -> None:
-        self._ranges = ranges
-        if ranges.size == 0:
+    def _open_with(self, known: Parts | None) -> None:
+        self._known = known
+        self._ranges = RangeFile(self._source, self._size, known)
+        if self._size == 0:
             raise SceneError("the file is empty (0 bytes)", where=self.url, remedy=_BROKEN)
-        ranges.want_ends()
         try:
-            ranges.fetch_missing()
+            if known is None:
+                self._ranges.fetch_ends()
             self._complete([self._open])
         except BaseException:
             self.close()
@@ -122,6 +136,11 @@ class Granule(ABC):
 
     @property
     def bytes_read(self) -> int:
+        """Bytes of the file that were made use of so far, wherever they came from."""
+        return self._ranges.bytes_read + self._chunk_bytes + self._bytes_forgotten
+
+    @property
+    def bytes_fetched(self) -> int:
         """Bytes that came from the archive so far."""
         return self._ranges.bytes_fetched
 
@@ -146,16 +165,13 @@ class Granule(ABC):
         for name, image in self._images.items():
             if window.clipped(image.shape) != window:
                 raise ValueError(f"{window} reaches beyond the {image.shape} pixels of {name}")
-        stored = {name: np.empty(window.shape, image.dtype) for name, image in self._images.items()}
-        parts = [
-            partial(self._read_part, name, part, window, stored[name])
-            for name, image in self._images.items()
-            for part in _chunks_under(window, image.chunks or _UNCHUNKED)
-        ]
-        for first in range(0, len(parts), _CHUNKS_AT_ONCE):
-            if first > 0:
-                self._ranges.forget()
-            self._complete(parts[first : first + _CHUNKS_AT_ONCE])
+        try:
+            stored = self._stored(window)
+        except SceneError:
+            if self._known is None:
+                raise
+            self._open_with(None)  # in case it is what was known that does not hold
+            stored = self._stored(window)
         return {name: as_declared(values, self._unsigned[name]) for name, values in stored.items()}
 
     def _open(self) -> None:
@@ -164,37 +180,65 @@ class Granule(ABC):
         self._hdf5 = h5py.File(self._ranges, "r")
         self._images = self.describe(self._hdf5)
         self._unsigned = {name: is_unsigned(image) for name, image in self._images.items()}
+        indexed = {name: stored_image(image, self._ranges.part) for name, image in self._images.items()}
+        self._indexed = {name: image for name, image in indexed.items() if image is not None}
+        self._chunk_bytes = self._bytes_forgotten = 0
+
+    def _stored(self, window: Window) -> dict[str, npt.NDArray[Any]]:
+        stored = self._stored_by_index(window)
+        # Of images that are stored in another way HDF5 finds the chunks, of which few are held at once.
+        others = {name: image for name, image in self._images.items() if name not in self._indexed}
+        stored |= {name: np.empty(window.shape, image.dtype) for name, image in others.items()}
+        parts = [
+            partial(self._read_part, name, part, window, stored[name])
+            for name, image in others.items()
+            for part in _chunks_under(window, image.chunks or _UNCHUNKED)
+        ]
+        for first in range(0, len(parts), _CHUNKS_AT_ONCE):
+            self._complete(parts[first : first + _CHUNKS_AT_ONCE], page=1)
+            self._bytes_forgotten += self._ranges.bytes_read
+            self._ranges.forget()
+        return stored
+
+    def _stored_by_index(self, window: Window) -> dict[str, npt.NDArray[Any]]:
+        with self._explained():
+            chunks = find_chunks(self._indexed, window, self._ranges)
+        if self._tables is not None:
+            self._tables.keep(self.url, self._size, self._known, self._ranges.parts_read)
+        self._chunk_bytes += sum(chunk.span.length for found in chunks.values() for chunk in found)
+        with self._explained():
+            return read_chunks(self._indexed, chunks, window, self._ranges)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Make what libraries raise about a file's content an error that names the file."""
+        try:
+            yield
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError, struct.error) as error:
+            raise SceneError(
+                f"this is no readable {self.kind} ({_words_of(error)})", where=self.url, remedy=_BROKEN
+            ) from error
 
     def _read_part(self, name: str, part: Window, window: Window, into: npt.NDArray[Any]) -> None:
         rows = slice(part.row0 - window.row0, part.row1 - window.row0)
         columns = slice(part.col0 - window.col0, part.col1 - window.col0)
         into[rows, columns] = self._images[name][part.slices]
 
-    def _complete(self, tasks: Sequence[Callable[[], None]]) -> None:
+    def _complete(self, tasks: Sequence[Callable[[], None]], page: int = PAGE) -> None:
         """Try tasks until none lacks a part of the file, fetching what they lack in between."""
         while tasks := [task for task in tasks if not self._succeeds(task)]:
-            self._ranges.fetch_missing()
+            self._ranges.fetch_missing(page)
 
     def _succeeds(self, task: Callable[[], None]) -> bool:
         misses = self._ranges.misses
         try:
-            task()
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            with self._explained():
+                task()
+        except SceneError:
             if self._ranges.misses == misses:
-                raise SceneError(
-                    f"this is no readable {self.kind} ({_words_of(error)})", where=self.url, remedy=_BROKEN
-                ) from error
+                raise
         # h5py swallows some errors, so that what lacks a part of the file may look like a success.
         return self._ranges.misses == misses
-
-
-def _size_now(filesystem: fsspec.AbstractFileSystem, path: str) -> int | None:
-    """Bytes that a file has, None where that cannot be found out."""
-    try:
-        size: int | None = filesystem.size(path)
-    except Exception:  # whatever the client library raises; the error that led here says more
-        return None
-    return size
 
 
 def _chunks_under(window: Window, chunks: tuple[int, int]) -> Iterator[Window]:

@@ -16,6 +16,7 @@ from convml_data.geometry.local import Domain
 from convml_data.geometry.model_grids import LatLonGrid, continuous
 from convml_data.meta.level2 import Level2
 from convml_data.scenes.ledger import Scan, SourceFile
+from convml_data.sources.goes.chunk_tables import ChunkTables
 from convml_data.sources.goes.crops import require_window
 from convml_data.sources.goes.domain_shares import Image
 from convml_data.sources.goes.granule import (
@@ -118,14 +119,16 @@ class Level2File(Granule):
         URL and size, as listed.
     level2
         What is wanted of it.
+    tables
+        As of :class:`~.granule.Granule`.
     """
 
     kind = "ABI level 2 file"
     contents: Contents
 
-    def __init__(self, file: SourceFile, level2: Level2) -> None:
+    def __init__(self, file: SourceFile, level2: Level2, tables: ChunkTables | None = None) -> None:
         self._level2 = level2
-        super().__init__(file)
+        super().__init__(file, tables)
 
     def describe(self, hdf5: h5py.File) -> dict[str, h5py.Dataset]:
         """See :class:`~.granule.Granule`; without images where the file lacks the variable."""
@@ -182,8 +185,8 @@ class Level2Crop:
         Of the variable.
     start, end
         Of the scan, UTC.
-    file_name, bytes_read, requests
-        Where it came from and what that took.
+    file_name, bytes_read, bytes_fetched, requests
+        As of :class:`~.crops.Crop`.
     """
 
     values: Float32Array
@@ -196,11 +199,18 @@ class Level2Crop:
     end: datetime
     file_name: str
     bytes_read: int
+    bytes_fetched: int
     requests: int
 
 
 def read_level2(
-    scan: Scan, satellite: str, sector: str, level2: Level2, domain: Domain, quality: Quality
+    scan: Scan,
+    satellite: str,
+    sector: str,
+    level2: Level2,
+    domain: Domain,
+    quality: Quality,
+    tables: ChunkTables | None = None,
 ) -> Level2Crop:
     """The window over a domain from the product's file.
 
@@ -213,7 +223,7 @@ def read_level2(
         asked for, or does not show the domain.
     """
     (file,) = scan.files.values()
-    with Level2File(file, level2) as granule:
+    with Level2File(file, level2, tables) as granule:
         _check_identity(granule, satellite, sector, level2)
         contents = granule.contents
         variable = granule.variable
@@ -244,6 +254,7 @@ def read_level2(
             end=contents.identity.end,
             file_name=granule.file_name,
             bytes_read=granule.bytes_read,
+            bytes_fetched=granule.bytes_fetched,
             requests=granule.requests,
         )
 

@@ -106,7 +106,7 @@ class OperationalSource:
     ----------
     role
         ``goes_east`` or ``goes_west``.
-    product, sector, rayleigh_correction, quality
+    product, sector, rayleigh_correction, quality, tables
         As of :class:`~.source.GoesSource`.
     configured_archive
         What ``meta.yaml`` says, see :func:`~.archive.archive_url`: with ``{satellite}`` in it one archive for
@@ -119,6 +119,7 @@ class OperationalSource:
     configured_archive: str | None
     rayleigh_correction: bool = True
     quality: Quality = "good"
+    tables: str | None = None
 
     @property
     def archive(self) -> str:
@@ -162,6 +163,7 @@ class OperationalSource:
             self._archive_of(satellite),
             self.rayleigh_correction,
             self.quality,
+            self.tables,
         )
 
     def _archive_of(self, satellite: str) -> str:

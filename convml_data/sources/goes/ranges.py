@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from convml_data.errors import SceneError
-from convml_data.sources.outages import archive_error
+from convml_data.errors import ArchiveError, SceneError
+from convml_data.sources.goes.parts import Parts, Span, merged
+from convml_data.sources.goes.range_sources import RangeSource
 
 if TYPE_CHECKING:
-    import fsspec
     from typing_extensions import Buffer
 
-#: Bytes of a block. In a full-disk file of channel 2, a window of 200 km touches 16 blocks of this size
-#: (1.0 MB for 0.45 MB of chunks) and one of 1000 x 3000 km 265 (17 MB for 15 MB); with blocks of 256 KiB it is
-#: 8 (2.1 MB) and 87 (23 MB). Since blocks are fetched together, their number costs less than their bytes.
-BLOCK_SIZE = 1 << 16
+#: Bytes at the head and at the tail of a file that are fetched first: they hold nearly all of an ABI file's metadata.
+HEAD, TAIL = 1 << 15, 1 << 16
+
+#: Metadata that lie elsewhere are fetched with what surrounds them, in pages of this many bytes.
+PAGE = 1 << 14
+
+#: Ranges with no more than this between them are fetched in one request. On links of tens of milliseconds and
+#: tens of MB/s that is as quick as any larger gap for small windows, and costs large ones less than 1 % more bytes.
+GAP = 1 << 14
+
+#: The longest range of one request, so that what is broken off and asked for again is bounded, and so that
+#: what has come can be worked on while the rest is on its way.
+LONGEST = 4 << 20
+
+#: Requests for one file at the same time.
+AT_ONCE = 16
 
 
 class NotFetchedError(OSError):
-    """A read met a block that is not there yet; it is known now and comes with the next fetch."""
+    """A read met what is not there yet; it is known now and comes with the next fetch."""
 
 
 class RangeFile(io.RawIOBase):
-    """A read-only, seekable view of a file on any fsspec file system.
+    """A read-only, seekable view of a file in an archive.
 
     Reading and fetching are apart: a read of what has not been fetched raises, and is tried again after
     :meth:`fetch_missing`. So no reader waits for the network inside the HDF5 library, whose lock is
@@ -34,14 +47,12 @@ class RangeFile(io.RawIOBase):
 
     Parameters
     ----------
-    filesystem
-        Where the file lies.
-    path
-        Of the file there.
+    source
+        Gives ranges of the file.
     size
         Bytes that the file has according to the archive's listing.
-    block_size
-        Bytes that are fetched together.
+    known
+        Parts of the file that are known already.
 
     Attributes
     ----------
@@ -52,20 +63,17 @@ class RangeFile(io.RawIOBase):
         So far.
     """
 
-    def __init__(
-        self, filesystem: fsspec.AbstractFileSystem, path: str, size: int, block_size: int = BLOCK_SIZE
-    ) -> None:
+    def __init__(self, source: RangeSource, size: int, known: Parts | None = None) -> None:
         super().__init__()
-        self.url: str = filesystem.unstrip_protocol(path)
+        self.url = source.url
         self.size = size
         self.misses = 0
         self.bytes_fetched = 0
         self.requests = 0
-        self._filesystem = filesystem
-        self._path = path
-        self._block_size = block_size
-        self._blocks: dict[int, bytes] = {}
-        self._missing: set[int] = set()
+        self._source = source
+        self._parts = Parts(known or ())
+        self._read: list[Span] = []
+        self._missing: list[Span] = []
         self._position = 0
 
     def readable(self) -> bool:
@@ -98,26 +106,48 @@ class RangeFile(io.RawIOBase):
         start, stop = self._position, min(self._position + len(view), self.size)
         if stop <= start:
             return 0
-        numbers = range(start // self._block_size, (stop - 1) // self._block_size + 1)
-        absent = [number for number in numbers if number not in self._blocks]
-        if absent:
-            self._missing.update(absent)
-            self.misses += 1
-            raise NotFetchedError(f"bytes {start} to {stop} of {self.url} have not been fetched")
-        for number in numbers:
-            offset, block = number * self._block_size, self._blocks[number]
-            low, high = max(start, offset), min(stop, offset + len(block))
-            view[low - start : high - start] = block[low - offset : high - offset]
+        view[: stop - start] = self.part(Span(start, stop))
         self._position = stop
         return stop - start
 
-    def want_ends(self) -> None:
-        """Let the next fetch bring the first block and the last two, which hold most of a file's metadata."""
-        last = max(self.size - 1, 0) // self._block_size
-        self._missing.update({0, max(last - 1, 0), last} - self._blocks.keys())
+    def part(self, span: Span) -> bytes:
+        """The bytes of a span inside the file.
 
-    def fetch_missing(self) -> None:
-        """Fetch what reads have met and not found, neighbouring blocks in one request, all at once.
+        Raises
+        ------
+        NotFetchedError
+            Some of it has not been fetched.
+        """
+        content = self._parts.get(span)
+        if content is None:
+            self._missing.append(span)
+            self.misses += 1
+            raise NotFetchedError(f"bytes {span.start} to {span.stop} of {self.url} have not been fetched")
+        self._read.append(span)
+        return content
+
+    @property
+    def parts_read(self) -> Parts:
+        """What has been read by :meth:`readinto` and :meth:`part`, which is less than what has been fetched."""
+        return self._parts.only(self._read)
+
+    @property
+    def bytes_read(self) -> int:
+        """How much that is; each byte counts once, however often it was read."""
+        return sum(span.length for span in merged(self._read))
+
+    def fetch_ends(self) -> None:
+        """Fetch the head and the tail of the file; see :meth:`fetch_missing` for what is raised."""
+        head, tail = Span(0, min(HEAD, self.size)), Span(max(self.size - TAIL, 0), self.size)
+        self._keep(merged([head, tail]))
+
+    def fetch_missing(self, page: int = PAGE) -> None:
+        """Fetch what reads have met and not found, all at once.
+
+        Parameters
+        ----------
+        page
+            What is around it comes too: from one page of so many bytes before it to one after it.
 
         Raises
         ------
@@ -126,55 +156,68 @@ class RangeFile(io.RawIOBase):
         SceneError
             The file is gone, or an answer is not as long as what was asked for.
         """
-        runs = _runs(self._missing)
-        self._missing.clear()
-        starts = [run.start * self._block_size for run in runs]
-        stops = [min(run.stop * self._block_size, self.size) for run in runs]
-        for start, stop, data in zip(starts, stops, self._fetch(starts, stops), strict=True):
-            self.requests += 1
-            self.bytes_fetched += len(data)
-            if len(data) != stop - start:
-                raise SceneError(
-                    f"the file ends early: {len(data)} bytes came where {stop - start} were asked for "
-                    f"at byte {start}, of {self.size} bytes in the listing",
-                    where=self.url,
-                    remedy="Run `convml-data scene-ids` again if the archive has replaced the file since; "
-                    "delete and fetch it again if it is an incomplete copy",
-                )
-            for offset in range(0, len(data), self._block_size):
-                number = (start + offset) // self._block_size
-                self._blocks[number] = data[offset : offset + self._block_size]
+        missing, self._missing = self._missing, []
+        self._keep(
+            merged(
+                (
+                    Span(max(span.start // page - 1, 0) * page, min((-(-span.stop // page) + 1) * page, self.size))
+                    for span in missing
+                ),
+                GAP,
+            )
+        )
+
+    def require(self, spans: Iterable[Span]) -> None:
+        """Fetch what is not known of some spans, all at once; see :meth:`fetch_missing` for what is raised."""
+        self._keep(merged((span for span in spans if self._parts.get(span) is None), GAP))
+
+    def fetch(self, spans: Sequence[Span], use: Callable[[Span, memoryview], None]) -> None:
+        """Fetch spans, several at a time, and hand over each as it comes; nothing of them is kept.
+
+        Parameters
+        ----------
+        spans
+            Each is one request.
+        use
+            Is called in several threads at once.
+        """
+
+        def fetch_and_use(span: Span) -> None:
+            use(span, self._fetched(span))
+
+        if len(spans) == 1:
+            fetch_and_use(spans[0])
+        elif spans:
+            with ThreadPoolExecutor(min(len(spans), AT_ONCE)) as threads:
+                list(threads.map(fetch_and_use, spans))
+        self.requests += len(spans)
+        self.bytes_fetched += sum(span.length for span in spans)
 
     def forget(self) -> None:
-        """Let go of all blocks."""
-        self._blocks.clear()
+        """Let go of all that is known."""
+        self._parts = Parts()
+        self._read.clear()
 
-    def _fetch(self, starts: list[int], stops: list[int]) -> list[bytes]:
-        try:
-            return [
-                bytes(answer)
-                for answer in self._filesystem.cat_ranges([self._path] * len(starts), starts, stops, on_error="raise")
-            ]
-        except FileNotFoundError:
+    def _keep(self, spans: Sequence[Span]) -> None:
+        contents: dict[Span, memoryview] = {}
+        self.fetch(spans, contents.__setitem__)
+        for span, content in contents.items():
+            self._parts.add(span.start, bytes(content))
+
+    def _fetched(self, span: Span) -> memoryview:
+        content = memoryview(self._source.get(span)).cast("B")
+        if len(content) == self.size > span.length:
+            raise ArchiveError(
+                "the server answers with the whole file where a range of it was asked for",
+                where=self.url,
+                remedy="Use an archive whose server understands HTTP range requests, as S3 and all common servers do",
+            )
+        if len(content) != span.length:
             raise SceneError(
-                "the file is no longer there",
+                f"the file ends early: {len(content)} bytes came where {span.length} were asked for "
+                f"at byte {span.start}, of {self.size} bytes in the listing",
                 where=self.url,
-                remedy="Run `convml-data scene-ids` again to list what the archive holds now",
-            ) from None
-        except Exception as error:  # whatever the client library of the file system raises
-            raise archive_error(error)(
-                f"the file cannot be read ({type(error).__name__}: {error})",
-                where=self.url,
-                remedy="Check the network and the permission to read, and run it again",
-            ) from error
-
-
-def _runs(numbers: Iterable[int]) -> list[range]:
-    """Runs of consecutive numbers."""
-    runs: list[range] = []
-    for number in sorted(numbers):
-        if runs and runs[-1].stop == number:
-            runs[-1] = range(runs[-1].start, number + 1)
-        else:
-            runs.append(range(number, number + 1))
-    return runs
+                remedy="Run `convml-data scene-ids` again if the archive has replaced the file since; "
+                "delete and fetch it again if it is an incomplete copy",
+            )
+        return content

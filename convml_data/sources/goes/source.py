@@ -22,6 +22,7 @@ from convml_data.sources.base import Interval
 from convml_data.sources.goes import calibration, composites, rayleigh
 from convml_data.sources.goes.abi import AbiFile
 from convml_data.sources.goes.archive import list_scans
+from convml_data.sources.goes.chunk_tables import ChunkTables
 from convml_data.sources.goes.crops import Crop, read_crops
 from convml_data.sources.goes.domain_shares import domain_shares
 from convml_data.sources.goes.fields import Made, make_channels, make_level2, make_truecolor
@@ -50,6 +51,8 @@ class GoesSource:
         Whether to take Rayleigh scattering off truecolor.
     quality
         Which data quality flags are kept, see :meth:`~.quality.Flags.kept`.
+    tables
+        Folder of what is known of files from earlier reads, a path or URL, None where that is not kept.
     """
 
     satellite: str
@@ -58,6 +61,7 @@ class GoesSource:
     archive: str
     rayleigh_correction: bool = True
     quality: Quality = GOOD
+    tables: str | None = None
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -116,12 +120,13 @@ class GoesSource:
             show the domain, which is found out before any of the image is read.
         """
         product = parse_goes(self.product)
+        tables = None if self.tables is None else ChunkTables(self.tables)
         if isinstance(product, Level2):
-            crop = read_level2(scan, self.satellite, self.sector, product, domain, self.quality)
+            crop = read_level2(scan, self.satellite, self.sector, product, domain, self.quality, tables)
             return self._dataset(scan, domain, [crop], make_level2(crop, product), {}, {"file": crop.file_name})
         if isinstance(product, Truecolor) and self.rayleigh_correction:
             rayleigh.require_tables(self.satellite)
-        crops = read_crops(scan, self.satellite, self.sector, self.channels, domain, self.quality)
+        crops = read_crops(scan, self.satellite, self.sector, self.channels, domain, self.quality, tables)
         return self._dataset(scan, domain, crops, self._made(crops, product), _channel_coordinates(crops), {})
 
     def _made(self, crops: Sequence[Crop], product: Truecolor | Channels | Composite) -> Made:
@@ -179,6 +184,7 @@ class GoesSource:
             "quality_flags": "; ".join(dict.fromkeys(crop.kept_flags for crop in crops)),
             "bytes_read": sum(crop.bytes_read for crop in crops),
             "bytes_whole_files": sum(file.size for file in scan.files.values()),
+            "bytes_fetched": sum(crop.bytes_fetched for crop in crops),
             "requests": sum(crop.requests for crop in crops),
         }
 
