@@ -79,7 +79,7 @@ WRONG_META: dict[str, tuple[Callable[[Meta], object], str, list[str]]] = {
     "an archive of another kind": (
         lambda meta: meta.update(archive="gopher://noaa"),
         "crop",
-        ["gopher://noaa", "cannot be read", "s3:// or file://"],
+        ["gopher://noaa", "cannot be read", "s3://, https:// or file://"],
     ),
     "no scan in the span": (
         lambda meta: meta.update(time={"t_start": "2021-07-01T00:00", "t_end": "2021-07-01T01:00"}),

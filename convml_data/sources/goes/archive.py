@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -95,7 +96,7 @@ def open_filesystem(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
             where=url,
             remedy="Install s3fs with `pip install 'convml-data[s3]'`"
             if protocol == "s3"
-            else "Use an s3:// or file:// URL or a path",
+            else "Use an s3://, https:// or file:// URL or a path",
         ) from error
     if protocol == "s3":
         filesystem.retries = _S3FS_ATTEMPTS  # no parameter of its constructor
@@ -155,6 +156,7 @@ def list_scans(
             files.append(_AbiFile(name, SourceFile(filesystem.unstrip_protocol(entry["name"]), entry["size"])))
 
     wanted = [str(channel) for channel in dict.fromkeys(channels)] or [product]
+    files = _with_sizes(filesystem, files, wanted)
     scans = [_scan_of(group, wanted) for group in _group_by_scan(files)]
     # A scan at the edge of what was listed may have files beyond it. None of the spans holds one.
     return [scan for scan in scans if _hours_around(scan.start, scan.start) <= hours]
@@ -225,6 +227,27 @@ def _list_folder(filesystem: fsspec.AbstractFileSystem, folder: str) -> list[dic
             where=filesystem.unstrip_protocol(folder),
             remedy=f"{_REMEDY}, the network and the permission to list",
         ) from error
+
+
+def _with_sizes(
+    filesystem: fsspec.AbstractFileSystem, files: Sequence[_AbiFile], wanted: Sequence[str]
+) -> list[_AbiFile]:
+    """Ask for the sizes of the wanted files that a listing does not give, as those of web servers do not."""
+    urls = [item.file.url for item in files if item.file.size is None and item.key in wanted]
+    try:
+        sizes = dict(zip(urls, filesystem.sizes(urls), strict=True)) if urls else {}
+    except Exception as error:  # whatever the client library of the file system raises
+        raise archive_error(error)(
+            f"the archive does not tell the sizes of its files ({type(error).__name__}: {error})",
+            where=urls[0],
+            remedy=f"{_REMEDY} and the network",
+        ) from error
+    return [
+        item._replace(
+            file=replace(item.file, size=item.file.size if item.file.size is not None else sizes.get(item.file.url, 0))
+        )
+        for item in files
+    ]
 
 
 def _group_by_scan(files: Iterable[_AbiFile]) -> Iterator[list[_AbiFile]]:
