@@ -301,6 +301,7 @@ def test_what_is_known_of_a_file_is_not_fetched_again(
     for window in (Window(300, 400, 100, 200), Window(300, 400, 100, 200), Window(700, 900, 0, 64)):
         with AbiFile(file, tables) as abi:
             read, _ = abi.read_counts(window)
+            abi.keep_table()
             amounts.append((abi.bytes_read, abi.bytes_fetched, abi.requests))
         np.testing.assert_array_equal(read, noise[window.slices])
     first, again, elsewhere = amounts
@@ -317,6 +318,7 @@ def test_what_is_known_and_does_not_hold_is_fetched_again(
     window = Window(300, 400, 100, 200)
     with AbiFile(file, tables) as abi:
         abi.read_counts(window)
+        abi.keep_table()
     (table,) = Path(tables.folder).rglob("*.parts")
     known = Parts.unpacked(table.read_bytes())
     wrong = Parts((start, content.replace(b"TREE", b"tree")) for start, content in known)
@@ -324,6 +326,7 @@ def test_what_is_known_and_does_not_hold_is_fetched_again(
         table.write_bytes(damage)
         with AbiFile(file, tables) as abi:
             np.testing.assert_array_equal(abi.read_counts(window)[0], noise[window.slices])
+            abi.keep_table()
         with AbiFile(file, tables) as abi:
             abi.read_counts(window)
             assert abi.requests <= 4, "what holds is kept instead"

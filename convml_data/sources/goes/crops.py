@@ -106,7 +106,10 @@ def read_crops(
             _check_identity(file, satellite, number)
         coarsest = max((file.grid for file in files), key=lambda grid: grid.dx)
         window = require_window(domain, coarsest, sector, files[0].url)
-        return tuple(threads.map(partial(_crop, coarsest=coarsest, window=window, quality=quality), files))
+        crops = tuple(threads.map(partial(_crop, coarsest=coarsest, window=window, quality=quality), files))
+        for file in files:
+            file.keep_table()
+        return crops
 
 
 def require_window(domain: Domain, grid: FixedGrid | LatLonGrid, sector: str, url: str) -> Window:

@@ -100,6 +100,7 @@ class Granule(ABC):
 
     def _open_with(self, known: Parts | None) -> None:
         self._known = known
+        self._table = Parts()
         self._ranges = RangeFile(self._source, self._size, known)
         if self._size == 0:
             raise SceneError("the file is empty (0 bytes)", where=self.url, remedy=_BROKEN)
@@ -174,6 +175,17 @@ class Granule(ABC):
             stored = self._stored(window)
         return {name: as_declared(values, self._unsigned[name]) for name, values in stored.items()}
 
+    def keep_table(self) -> None:
+        """Keep what was read besides chunks for the next read of the file, where there are tables.
+
+        Raises
+        ------
+        StoreError
+            It cannot be written.
+        """
+        if self._tables is not None:
+            self._tables.keep(self.url, self._size, self._known, self._table)
+
     def _open(self) -> None:
         if self._hdf5 is not None:
             self._hdf5.close()
@@ -203,8 +215,7 @@ class Granule(ABC):
     def _stored_by_index(self, window: Window) -> dict[str, npt.NDArray[Any]]:
         with self._explained():
             chunks = find_chunks(self._indexed, window, self._ranges)
-        if self._tables is not None:
-            self._tables.keep(self.url, self._size, self._known, self._ranges.parts_read)
+        self._table = self._ranges.parts_read
         self._chunk_bytes += sum(chunk.span.length for found in chunks.values() for chunk in found)
         with self._explained():
             return read_chunks(self._indexed, chunks, window, self._ranges)

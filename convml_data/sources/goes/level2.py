@@ -236,6 +236,7 @@ def read_level2(
         kept = None if contents.flags is None else contents.flags.kept(quality, level2.variable.good, granule.url)
         window = require_window(domain, variable.grid, sector, granule.url)
         stored = granule.read(window)
+        granule.keep_table()
         values = variable.encoding.values(stored[variable.name])
         missing = np.isnan(values)
         rejected = np.zeros(missing.shape, np.bool_)
