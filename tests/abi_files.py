@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from convml_data.scenes.ledger import SourceFile
+from convml_data.sources.goes.calibration import Packing, looked_up, radiance_table, sort_out
 from convml_data.sources.goes.names import AbiFileName
 
 PERSPECTIVE_HEIGHT = 35786023.0
@@ -23,6 +24,14 @@ CHANNELS = {
     13: (56, None, 4095, 0.04572892, -1.6443),
 }
 WAVELENGTHS = {1: 0.47, 2: 0.64, 3: 0.87, 13: 10.33}
+
+
+def radiance_of(
+    counts: npt.NDArray[np.integer], dqf: npt.NDArray[np.uint8], packing: Packing
+) -> npt.NDArray[np.float32]:
+    """Of all pixels that have a value, whatever their flags."""
+    told = sort_out(counts, dqf, packing, np.ones(256, np.bool_))
+    return looked_up(told.counts, radiance_table(packing, told.counts.dtype))
 
 
 def write_abi(

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from convml_data.errors import SceneError
-from convml_data.images.stretch import cira_stretch
+from convml_data.images.stretch import cira_levels
 from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, TruecolorStyle, UserStyle
 
 if TYPE_CHECKING:
@@ -112,8 +112,14 @@ def truecolor_picture(rgb: npt.NDArray[np.floating], *, y_ascending: bool) -> Im
     Image of mode RGB with row 0 in the north; pixels without a value (:func:`missing_pixels`) are
     grey.
     """
-    missing = missing_pixels(rgb)
-    return _image(np.where(missing, np.nan, cira_stretch(rgb)), y_ascending)
+    from convml_data.kernels.levels import paint
+
+    _require_three_bands(rgb)
+    levels = cira_levels()
+    picture = np.empty((*rgb.shape[1:], 3), np.uint8)
+    bits = np.ascontiguousarray(rgb, np.float32).view(np.int32)
+    paint(bits, levels.thresholds, levels.lowest, levels.first, levels.shift, MISSING_GREY, y_ascending, picture)
+    return Image.fromarray(picture)
 
 
 def _image(rgb: npt.NDArray[np.floating], y_ascending: bool) -> Image.Image:
@@ -127,9 +133,13 @@ def _image(rgb: npt.NDArray[np.floating], y_ascending: bool) -> Image.Image:
 
 def missing_pixels(rgb: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     """Where any band of an array of shape (3, ny, nx) has no finite value, shape (ny, nx)."""
+    _require_three_bands(rgb)
+    return np.asarray(~np.isfinite(rgb).all(axis=0))
+
+
+def _require_three_bands(rgb: npt.NDArray[np.floating]) -> None:
     if rgb.ndim != 3 or rgb.shape[0] != 3:
         raise ValueError(f"expected red, green and blue as (3, ny, nx), not an array of shape {rgb.shape}")
-    return np.asarray(~np.isfinite(rgb).all(axis=0))
 
 
 def png_bytes(image: Image.Image, style: str | None = None) -> bytes:

@@ -32,8 +32,8 @@ FUNCTIONS_NAME = "user_functions.py"
 #: the regridding. New attributes or metadata are no reason.
 CODE_VERSIONS = {
     "scene_ids": 3,
-    "cropped": 2,
-    "regridded": 2,
+    "cropped": 3,
+    "regridded": 3,
     "tile_plan": 2,
     "triplet_tiles": 1,
     "trajectory_plan": 1,

@@ -39,6 +39,13 @@ class NearestPixels:
         at_points[self.inside] = values[self.rows, self.columns]
         return at_points
 
+    def complete(self, values: npt.NDArray[np.floating]) -> BoolArray:
+        """Whether all bands of a field of shape (…, y, x) are finite at each point, shape (points,)."""
+        at_points = np.zeros(self.inside.shape, np.bool_)
+        bands = values.reshape(-1, *values.shape[-2:])
+        at_points[self.inside] = np.isfinite([band[self.rows, self.columns] for band in bands]).all(axis=0)
+        return at_points
+
 
 _NEAREST_PIXELS: Remembered[NearestPixels] = Remembered(16)
 

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from abi_files import CHANNELS, PERSPECTIVE_HEIGHT, source_file, textured_counts, write_abi
+from abi_files import CHANNELS, PERSPECTIVE_HEIGHT, radiance_of, source_file, textured_counts, write_abi
 
 from convml_data.errors import ConvmlError, SceneError
 from convml_data.geometry.windows import Window
@@ -118,7 +118,7 @@ def test_unstored_chunks_are_fill(tmp_path: Path) -> None:
         sparse[:64, :64] = 300
     with AbiFile(source_file(path)) as abi:
         counts, dqf = abi.read_counts(Window(0, 128, 0, 128))
-        radiance = calibration.radiance(counts, dqf, abi.channel.packing)
+        radiance = radiance_of(counts, dqf, abi.channel.packing)
     assert np.isfinite(radiance[:64, :64]).all()
     assert np.isnan(radiance[64:]).all()
     assert np.isnan(radiance[:, 64:]).all()
@@ -128,17 +128,22 @@ def test_fill_and_no_value_are_nan_and_other_flags_are_kept() -> None:
     packing = calibration.Packing(0.5, -10.0, 1023)
     counts = np.array([[0, 20, 1023, 30, 30, 30]], np.uint16)
     dqf = np.array([[0, 1, 255, 2, 3, 4]], np.uint8)
-    radiance = calibration.radiance(counts, dqf, packing)
+    radiance = radiance_of(counts, dqf, packing)
     np.testing.assert_array_equal(radiance, [[-10, 0, np.nan, 5, np.nan, 5]])
     assert radiance.dtype == np.float32
-    shares = calibration.dqf_shares(dqf)
-    assert list(shares.values()) == pytest.approx([1 / 6] * 5)
+    kept = np.zeros(256, np.bool_)
+    kept[[0, 3]] = True
+    told = calibration.sort_out(counts, dqf, packing, kept)
+    np.testing.assert_array_equal(told.counts, [[0, 1023, 1023, 1023, 1023, 1023]])
+    np.testing.assert_array_equal(told.missing, [[False, False, True, False, True, False]])
+    np.testing.assert_array_equal(told.rejected, [[False, True, False, True, False, True]])
+    assert list(told.dqf_shares.values()) == pytest.approx([1 / 6] * 5)
 
 
 def test_counts_above_the_signed_range_are_unsigned(tmp_path: Path) -> None:
     with AbiFile(write_abi(tmp_path, 2, np.full((8, 8), 40_000), START)) as abi:
         counts, dqf = abi.read_counts(Window(0, 8, 0, 8))
-        assert (calibration.radiance(counts, dqf, abi.channel.packing) > 6000).all()
+        assert (radiance_of(counts, dqf, abi.channel.packing) > 6000).all()
 
 
 def test_brightness_temperature_inverts_plancks_law() -> None:

@@ -15,9 +15,11 @@ import pytest
 import convml_data
 import convml_data_dagster
 
-HEAVY = {"dagster", "torch", "satpy", "matplotlib", "xarray", "dask", "distributed", "pyspectral"}
+HEAVY = {"dagster", "torch", "satpy", "matplotlib", "xarray", "dask", "distributed", "pyspectral", "numba"}
 #: Modules that need a package which not everyone has.
 EXTRAS = ("convml_data.torch",)
+#: The package of compiled code, which takes numba; nothing loads it before it computes.
+KERNELS = "convml_data.kernels."
 SCIENCE = sorted(
     [module.name for module in pkgutil.walk_packages(convml_data.__path__, "convml_data.") if module.name not in EXTRAS]
     + ["convml_data"]
@@ -58,9 +60,20 @@ def test_no_line_of_the_science_imports_the_orchestration() -> None:
 
 
 def test_no_module_of_the_science_loads_the_orchestration() -> None:
-    loaded = _loaded_by("import " + ", ".join(SCIENCE))
+    loaded = _loaded_by("import " + ", ".join(name for name in SCIENCE if not name.startswith(KERNELS)))
     assert "convml_data" in loaded
     assert loaded.isdisjoint({"dagster", "dagster_shared", "convml_data_dagster", "torch", "satpy", "matplotlib"})
+    assert "numba" not in loaded
+
+
+def test_kernels_use_nothing_from_other_files() -> None:
+    """Numba keeps what it compiled until the kernel's own file changes."""
+    allowed = {"__future__", "math", "numpy", "numpy.typing", "convml_data.kernels.compiled"}
+    folder = Path(convml_data.__file__).parent / "kernels"
+    modules = [path for path in folder.glob("*.py") if path.name not in ("__init__.py", "compiled.py")]
+    assert len(modules) > 3
+    for path in modules:
+        assert set(_imports(path)) <= allowed, path
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,10 @@ from pyorbital import astronomy
 from convml_data.errors import ArchiveError, SceneError
 from convml_data.geometry.fixed_grid import FixedGrid, GeostationaryView
 from convml_data.geometry.windows import Window
-from convml_data.sources.goes import rayleigh, truecolor
+from convml_data.kernels import composite
+from convml_data.sources.goes import nodes, rayleigh, truecolor
 from convml_data.sources.goes.abi import SatellitePosition
-from convml_data.sources.goes.truecolor import (
-    Reflectances,
-    share_of_clear_sky,
-    sharpening_ratio,
-    sun_zenith_factor,
-)
+from convml_data.sources.goes.truecolor import FULL_CORRECTION_TO, MAX_SHARPENING, NIGHT_FROM, Reflectances
 
 VIEW = GeostationaryView(-75.0, 35786023.0, 6378137.0, 6356752.31414)
 FULL_DISK = {
@@ -39,6 +35,24 @@ def three_channels(window: Window, percent: tuple[float, float, float], start: d
         Reflectances(np.full(grid.shape, value, np.float32), grid, start)
         for grid, value in zip((coarse, fine, coarse), percent, strict=True)
     ]
+
+
+def sun_zenith_factor(cosines: np.ndarray) -> np.ndarray:
+    factors = np.array(cosines, np.float32)
+    composite.sun_zenith_factors(np.radians(FULL_CORRECTION_TO), np.radians(NIGHT_FROM), factors)
+    return factors
+
+
+def share_of_clear_sky(red: np.ndarray) -> np.ndarray:
+    shares = np.empty_like(red)
+    composite.shares_of_clear_sky(red, shares)
+    return shares
+
+
+def sharpening_ratio(red: np.ndarray) -> np.ndarray:
+    ratios = np.empty_like(red)
+    composite.sharpening_ratios(red, MAX_SHARPENING, ratios)
+    return ratios
 
 
 MIDDLE = Window(4000, 4050, 6000, 6060)
@@ -120,14 +134,16 @@ def test_pixels_beside_the_earth_are_missing() -> None:
     np.testing.assert_array_equal(np.isfinite(rgb), np.broadcast_to(both, rgb.shape))
 
 
-@pytest.mark.parametrize("rows", [1, 2, 8, 9, 130, 300])
-def test_rows_are_worked_on_in_parts_without_a_seam(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    channels = three_channels(Window(4000, 4000 + rows, 6000, 6037), (10.0, 20.0, 40.0))
+@pytest.mark.parametrize("rows", [1, 2, 4, 5, 9, 130])
+def test_windows_of_any_size_are_parts_of_larger_ones(rows: int) -> None:
+    """Also where the last pixel is a node, or lies between the last two."""
+    channels = three_channels(Window(4000, 4150, 6000, 6037), (10.0, 20.0, 40.0))
     noise = np.random.default_rng(0).uniform(5, 60, channels[1].values.shape).astype(np.float32)
     channels[1] = replace(channels[1], values=noise)
-    parts = truecolor.truecolor(*channels, None)
-    monkeypatch.setattr(truecolor, "_ROWS_AT_ONCE", 100_000)
-    np.testing.assert_array_equal(truecolor.truecolor(*channels, None), parts)
+    part = three_channels(Window(4000, 4000 + rows, 6000, 6037), (10.0, 20.0, 40.0))
+    part[1] = replace(part[1], values=noise[: 2 * rows])
+    whole = truecolor.truecolor(*channels, None)
+    np.testing.assert_allclose(truecolor.truecolor(*part, None), whole[:, : 2 * rows], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +159,7 @@ def test_rows_are_worked_on_in_parts_without_a_seam(rows: int, monkeypatch: pyte
 def test_angles_between_nodes_are_as_good_as_computed_ones(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     channels = three_channels(window, (100.0, 100.0, 100.0), datetime(2020, 2, 2, 15))
     quick = truecolor.truecolor(*channels, None)
-    monkeypatch.setattr(truecolor, "_NODES_UP_TO_SATELLITE_ZENITH", 0.0)
+    monkeypatch.setattr(nodes, "_UP_TO_SATELLITE_ZENITH", 0.0)
     exact = truecolor.truecolor(*channels, None)
     np.testing.assert_allclose(100 / quick, 100 / exact, atol=1e-5, rtol=0)
     assert (quick != exact).any()  # nodes were used
@@ -220,4 +236,4 @@ def test_broken_tables_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     rayleigh.require_tables("goes16")
     scattering = rayleigh.Scattering("goes16", SatellitePosition(-75.2, 0.0, 35786023.0))
     with pytest.raises(ArchiveError, match="cannot be read"):
-        scattering.reflectance(1, MORNING, np.array([[-60.0]]), np.array([[13.0]]))
+        scattering.reflectance(1, MORNING, FULL_DISK[1].cropped(MIDDLE))

@@ -96,6 +96,9 @@ class AbiFile(Granule):
         images = {name: hdf5[name] for name in ("Rad", "DQF")}
         if len({image.shape for image in images.values()}) > 1:
             raise ValueError(f"Rad has shape {images['Rad'].shape} and DQF {images['DQF'].shape}")
+        for name, bytes_each in (("Rad", 2), ("DQF", 1)):
+            if images[name].dtype.kind not in "iu" or images[name].dtype.itemsize != bytes_each:
+                raise ValueError(f"{name} holds {images[name].dtype}, not integers of {8 * bytes_each} bits")
         self.channel = _describe(hdf5)
         return images
 

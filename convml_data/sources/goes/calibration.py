@@ -7,6 +7,7 @@ Formulas: GOES-R Product Definition and Users' Guide (PUG), volume 3, sections 5
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ DQF_MEANINGS = (
     "focal_plane_temperature_threshold_exceeded",
 )
 _NO_VALUE = DQF_MEANINGS.index("no_value")
+
+#: Tables that a process keeps, of a quarter of a megabyte each: a channel's constants change with the satellite.
+_TABLES = 32
 
 #: The same for files that do not explain their flags.
 FLAGS = Flags.described([f"{meaning}_qf" for meaning in DQF_MEANINGS], range(len(DQF_MEANINGS)), None, 255, 8)
@@ -56,31 +60,101 @@ class Planck:
     bc2: float
 
 
-def radiance(counts: npt.NDArray[np.integer], dqf: npt.NDArray[np.uint8], packing: Packing) -> Float32Array:
-    """Spectral radiance, NaN where the counts are fill or the quality flag says "no value".
-
-    All other pixels are kept, the conditionally usable and the saturated (out of range) too, as
-    satpy's reader does by default; which of them are wanted is told by :mod:`.quality`. Negative
-    radiances are noise around zero and are kept, so that means over dark areas are not biased.
+@dataclass(frozen=True)
+class Sorted:
+    """The counts of a window by what they are worth.
 
     Parameters
     ----------
     counts
-        As read, shape (y, x).
+        Of the pixels that are used, fill for all others.
+    missing
+        Where there is no value.
+    rejected
+        Where there is a value whose data quality flag is not one of those kept.
+    dqf_shares
+        The share of the pixels with each quality flag, by meaning. What is missing from one is the share of pixels
+        without a flag, beside the earth or never sent.
+    """
+
+    counts: npt.NDArray[np.integer]
+    missing: npt.NDArray[np.bool_]
+    rejected: npt.NDArray[np.bool_]
+    dqf_shares: dict[str, float]
+
+
+def sort_out(
+    counts: npt.NDArray[np.integer], dqf: npt.NDArray[np.uint8], packing: Packing, kept: npt.NDArray[np.bool_]
+) -> Sorted:
+    """Tell the counts that are used from others.
+
+    A value is missing where the counts are fill or the quality flag says "no value". All other
+    pixels have one, the conditionally usable and the saturated (out of range) too, as with satpy's reader
+    by default; which of them are wanted is told by :mod:`.quality`.
+
+    Parameters
+    ----------
+    counts
+        Of 16 bits, as read.
     dqf
         Data quality flags, same shape.
     packing
         Of the file.
-
-    Returns
-    -------
-    ndarray of float32
-        W m-2 sr-1 um-1 for the reflective channels 1 to 6, mW m-2 sr-1 (cm-1)-1 for the others.
+    kept
+        Whether each value of the flag is kept, shape (256,).
     """
-    # In float32 throughout, as the packing is given: a count is far coarser than what that loses.
-    values = counts.astype(np.float32) * np.float32(packing.scale_factor) + np.float32(packing.add_offset)
-    values[(counts == packing.fill) | (dqf == _NO_VALUE)] = np.nan
+    from convml_data.kernels import counts as kernels
+
+    bits = _bits(counts)
+    used = np.empty_like(bits)
+    missing, rejected = np.empty(bits.shape, np.bool_), np.empty(bits.shape, np.bool_)
+    occurrences = np.zeros(256, np.int64)
+    kernels.sort_out(
+        bits.ravel(),
+        np.ascontiguousarray(dqf).ravel(),
+        packing.fill & 0xFFFF,
+        _NO_VALUE,
+        kept,
+        used.ravel(),
+        missing.ravel(),
+        rejected.ravel(),
+        occurrences,
+    )
+    shares = {name: float(occurrences[flag] / bits.size) for flag, name in enumerate(DQF_MEANINGS)}
+    return Sorted(used.view(counts.dtype.newbyteorder("=")), missing, rejected, shares)
+
+
+def looked_up(counts: npt.NDArray[np.integer], table: Float32Array) -> Float32Array:
+    """What counts of 16 bits mean by a table of all of them, of which there are far fewer than pixels."""
+    from convml_data.kernels import counts as kernels
+
+    values = np.empty(counts.shape, np.float32)
+    kernels.look_up(_bits(counts).ravel(), table, values.ravel())
     return values
+
+
+def _bits(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
+    return np.ascontiguousarray(counts, counts.dtype.newbyteorder("=")).view(np.uint16)
+
+
+@lru_cache(_TABLES)
+def radiance_table(packing: Packing, counts: np.dtype[np.integer]) -> Float32Array:
+    """Spectral radiance of every count of a type of 16 bits, by its bits; NaN of fill.
+
+    W m-2 sr-1 um-1 for the reflective channels 1 to 6, mW m-2 sr-1 (cm-1)-1 for the others. Negative
+    radiances are noise around zero and are kept, so that means over dark areas are not biased.
+    """
+    every = np.arange(1 << 16, dtype=np.uint16).view(counts)
+    # In float32 throughout, as the packing is given: a count is far coarser than what that loses.
+    values = every.astype(np.float32) * np.float32(packing.scale_factor) + np.float32(packing.add_offset)
+    values[every == packing.fill] = np.nan
+    return values
+
+
+@lru_cache(_TABLES)
+def brightness_temperature_table(packing: Packing, counts: np.dtype[np.integer], planck: Planck) -> Float32Array:
+    """The same of the brightness temperature."""
+    return brightness_temperature(radiance_table(packing, counts), planck)
 
 
 def reflectance(radiance: Float32Array, esun: float, earth_sun_distance: float) -> Float32Array:
@@ -124,12 +198,3 @@ def brightness_temperature(radiance: Float32Array, planck: Planck) -> Float32Arr
     positive = np.where(radiance > 0, radiance, np.nan).astype(np.float64)
     temperature = (planck.fk2 / np.log1p(planck.fk1 / positive) - planck.bc1) / planck.bc2
     return temperature.astype(np.float32)
-
-
-def dqf_shares(dqf: npt.NDArray[np.uint8]) -> dict[str, float]:
-    """The share of the pixels with each quality flag, by meaning.
-
-    What is missing from one is the share of pixels without a flag, beside the earth or never sent.
-    """
-    occurrences = np.bincount(dqf.ravel(), minlength=256)
-    return {name: float(occurrences[flag] / dqf.size) for flag, name in enumerate(DQF_MEANINGS)}

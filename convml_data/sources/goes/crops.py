@@ -40,8 +40,8 @@ class Crop:
         What the file says of itself.
     grid
         Of the window.
-    radiance
-        Shape of the grid, NaN where missing or rejected.
+    counts
+        Of radiance, shape of the grid, fill where missing or rejected.
     image
         Where the file has no value.
     rejected
@@ -58,7 +58,7 @@ class Crop:
 
     channel: Channel
     grid: FixedGrid
-    radiance: calibration.Float32Array
+    counts: npt.NDArray[np.integer]
     image: Image
     rejected: npt.NDArray[np.bool_]
     kept_flags: str
@@ -68,15 +68,29 @@ class Crop:
     bytes_fetched: int
     requests: int
 
+    def radiance(self) -> calibration.Float32Array:
+        """Spectral radiance, NaN where missing or rejected, see :func:`~.calibration.radiance_table`."""
+        return calibration.looked_up(self.counts, calibration.radiance_table(self.channel.packing, self.counts.dtype))
+
     def reflectance(self) -> calibration.Float32Array:
         """Reflectance factor in percent, of a reflective channel."""
         assert self.channel.esun is not None  # which AbiFile has seen to
-        return calibration.reflectance(self.radiance, self.channel.esun, self.channel.earth_sun_distance)
+        table = calibration.radiance_table(self.channel.packing, self.counts.dtype)
+        return calibration.looked_up(
+            self.counts, calibration.reflectance(table, self.channel.esun, self.channel.earth_sun_distance)
+        )
 
     def brightness_temperature(self) -> calibration.Float32Array:
         """Brightness temperature in kelvin, of an emissive channel."""
         assert self.channel.planck is not None  # which AbiFile has seen to
-        return calibration.brightness_temperature(self.radiance, self.channel.planck)
+        table = calibration.brightness_temperature_table(self.channel.packing, self.counts.dtype, self.channel.planck)
+        return calibration.looked_up(self.counts, table)
+
+    @property
+    def valid_share(self) -> float:
+        """Share of the window's pixels that have a radiance."""
+        without = np.count_nonzero(self.image.missing) + np.count_nonzero(self.rejected)
+        return float((self.rejected.size - without) / self.rejected.size)
 
 
 def read_crops(
@@ -156,19 +170,16 @@ def _crop(file: AbiFile, coarsest: FixedGrid, window: Window, quality: Quality) 
     kept = file.channel.flags.kept(quality, (), file.url)
     fine_window = window.refined(factor)
     counts, dqf = file.read_counts(fine_window)
-    radiance = calibration.radiance(counts, dqf, file.channel.packing)
-    missing = np.isnan(radiance)
-    rejected = ~(missing | kept.among(dqf))
-    radiance[rejected] = np.nan
+    told = calibration.sort_out(counts, dqf, file.channel.packing, kept.table)
     grid = file.grid.cropped(fine_window)
     return Crop(
         channel=file.channel,
         grid=grid,
-        radiance=radiance,
-        image=Image(file.grid, grid, missing),
-        rejected=rejected,
+        counts=told.counts,
+        image=Image(file.grid, grid, told.missing),
+        rejected=told.rejected,
         kept_flags=kept.text,
-        dqf_shares=calibration.dqf_shares(dqf),
+        dqf_shares=told.dqf_shares,
         file_name=file.file_name,
         bytes_read=file.bytes_read,
         bytes_fetched=file.bytes_fetched,

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.geometry.local import Domain
 from convml_data.geometry.source_grids import SourceGrid
-from convml_data.sources.shares import BoolArray, NearestPixels, nearest_pixels, share_of, valid_share
+from convml_data.sources.remembered import Remembered, key_of
+from convml_data.sources.shares import BoolArray, nearest_pixels, share_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class DomainShares:
     missing_on_earth: float
 
 
-def domain_shares(domain: Domain, images: Sequence[Image], grid: SourceGrid, valid: BoolArray) -> DomainShares:
+def domain_shares(
+    domain: Domain, images: Sequence[Image], grid: SourceGrid, values: npt.NDArray[np.floating]
+) -> DomainShares:
     """Shares of a domain, each point of which counts by its nearest pixels.
 
     Parameters
@@ -65,23 +69,37 @@ def domain_shares(domain: Domain, images: Sequence[Image], grid: SourceGrid, val
         All of it counts, what lies beside the sector or the earth too.
     images
         What the product was made from.
-    grid, valid
-        Of the product, and where it has values, shape of the grid.
+    grid, values
+        Of the product, shape (…, y, x).
     """
-    on_earth = np.logical_and.reduce([_shown(image.whole, nearest_pixels(domain, image.whole)) for image in images])
-    there = np.logical_and.reduce([nearest_pixels(domain, image.grid).sampled(~image.missing) for image in images])
+    on_earth = np.logical_and.reduce([_shown(domain, image.whole) for image in images])
+    missing = np.logical_or.reduce([_missing(domain, image) for image in images])
     return DomainShares(
-        valid=valid_share(domain, grid, valid),
+        valid=share_of(nearest_pixels(domain, grid).complete(values)),
         on_earth=share_of(on_earth),
-        missing_on_earth=share_of(on_earth & ~there),
+        missing_on_earth=share_of(on_earth & missing),
     )
 
 
-def _shown(grid: SourceGrid, nearest: NearestPixels) -> BoolArray:
-    """Which points of a domain the satellite sees and the sector holds."""
+_SHOWN: Remembered[BoolArray] = Remembered(16)
+
+
+def _shown(domain: Domain, grid: SourceGrid) -> BoolArray:
+    """Which points of a domain the satellite sees and the sector holds; remembered, as their pixels are."""
+    return _SHOWN.get((domain, key_of(grid)), lambda: _find_shown(domain, grid))
+
+
+def _find_shown(domain: Domain, grid: SourceGrid) -> BoolArray:
+    nearest = nearest_pixels(domain, grid)
     shown = nearest.inside.copy()
     if isinstance(grid, FixedGrid):
         # A point at the limb may be in sight and the centre of its pixel in space.
         lon, _ = grid.view.lonlat(grid.x_rad[nearest.columns], grid.y_rad[nearest.rows])
         shown[nearest.inside] = np.isfinite(lon)
     return shown
+
+
+def _missing(domain: Domain, image: Image) -> BoolArray:
+    """At which points of a domain a file has no value."""
+    nearest = nearest_pixels(domain, image.grid)
+    return ~nearest.inside | nearest.sampled(image.missing)

@@ -107,7 +107,7 @@ def make_level2(crop: Level2Crop, level2: Level2) -> Made:
 def _values(crop: Crop, field: ChannelField) -> Float32Array:
     if field.quantity == "bt":
         return crop.brightness_temperature()
-    return crop.reflectance() if field.quantity == "refl" else crop.radiance
+    return crop.reflectance() if field.quantity == "refl" else crop.radiance()
 
 
 def _attributes(crop: Crop, field: ChannelField) -> dict[str, str]:

@@ -7,6 +7,7 @@ the folders of pyspectral's configuration (https://pyspectral.readthedocs.io/en/
 
 from __future__ import annotations
 
+import os
 import threading
 import urllib.error
 import urllib.request
@@ -21,8 +22,6 @@ import numpy.typing as npt
 import pyspectral
 import pyspectral.rayleigh
 import pyspectral.rsr_reader
-from pyorbital import astronomy
-from pyorbital.orbital import get_observer_look
 from pyspectral.config import get_config
 from pyspectral.utils import (
     ATM_CORRECTION_LUT_VERSION,
@@ -34,8 +33,12 @@ from pyspectral.utils import (
 )
 
 from convml_data.errors import ArchiveError
+from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.sources.goes.abi import SatellitePosition
+from convml_data.sources.goes.nodes import look_from, nodes_of, sun_direction
+from convml_data.sources.remembered import Remembered
 
+Float32Array = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 
 #: The atmosphere of satpy's `rayleigh_corrected`.
@@ -51,6 +54,9 @@ _ANSWER_WITHIN_S = 5
 _DO_WITHOUT = "product_options: {rayleigh_correction: false}"
 
 _DOWNLOAD = threading.Lock()
+
+#: Configurations and satellites whose tables were on disk when they were asked for; each scene asks.
+_FOUND: set[tuple[str | None, str]] = set()
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class Scattering:
     satellite: str
     position: SatellitePosition
 
-    def reflectance(self, channel: int, time: datetime, lon: FloatArray, lat: FloatArray) -> FloatArray:
-        """Reflectance that Rayleigh scattering adds under a clear sky.
+    def reflectance(self, channel: int, time: datetime, grid: FixedGrid) -> Float32Array:
+        """Reflectance that Rayleigh scattering adds under a clear sky, on the nodes of a window.
 
         Parameters
         ----------
@@ -77,49 +83,100 @@ class Scattering:
             1 or 2.
         time
             UTC; where the sun stands.
-        lon, lat
-            Degrees, NaN beside the earth.
+        grid
+            Of the window's pixels.
 
         Returns
         -------
-        ndarray
-            Percent, 0 to 100, NaN beside the earth.
+        ndarray of float32
+            Percent, 0 to 100, NaN beside the earth; shape of :func:`~.nodes.nodes_of` the grid.
 
         Raises
         ------
         ArchiveError
             The tables are broken.
         """
+        from convml_data.kernels.scattering import scattered
+
+        table = _table(self.satellite, channel)
+        nodes, look = nodes_of(grid), look_from(grid, self.position)
+        values = np.empty(nodes.shape, np.float32)
+        scattered(
+            nodes.up.reshape(3, -1),
+            look.towards.reshape(3, -1),
+            look.secant.ravel(),
+            np.array(sun_direction(time)),
+            table.reflectance,
+            table.lowest,
+            table.highest,
+            values.ravel(),
+        )
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Reflectances of a channel at equal steps of three angles, between which pyspectral interpolates linearly.
+
+    Parameters
+    ----------
+    reflectance
+        Percent, by the secant of the sun's zenith angle, 180 degrees less the angle between the azimuths of sun and
+        satellite, and the secant of the satellite's zenith angle.
+    lowest, highest
+        Of these three.
+    """
+
+    reflectance: FloatArray
+    lowest: FloatArray
+    highest: FloatArray
+
+
+_TABLES: Remembered[_Table] = Remembered(16)
+
+
+def _table(satellite: str, channel: int) -> _Table:
+    """A channel's table, read once by each process: reading it takes longer than using it."""
+    return _TABLES.get((_configuration(), satellite, channel), lambda: _read_table(satellite, channel))
+
+
+def _configuration() -> str | None:
+    """What decides where pyspectral looks for its tables."""
+    return os.environ.get("PSP_CONFIG_FILE")
+
+
+def _read_table(satellite: str, channel: int) -> _Table:
+    try:
+        corrector = pyspectral.rayleigh.Rayleigh(
+            _platform(satellite), "abi", atmosphere=ATMOSPHERE, aerosol_type=AEROSOL
+        )
+        azimuth, satellite_secant, sun_secant = pyspectral.rayleigh.get_reflectance_lut_from_file(
+            corrector.reflectance_lut_filename
+        )
+        axes = [
+            np.linspace(float(axis[0]), float(axis[-1]), len(axis)) for axis in (sun_secant, azimuth, satellite_secant)
+        ]
         # As dask arrays, since pyspectral would compute others on whatever scheduler is the default,
         # which inside a task of dask.distributed is the cluster.
-        angles = [
-            da.from_array(np.nan_to_num(angle), chunks=-1)  # type: ignore[no-untyped-call]
-            for angle in self._angles(time, lon, lat)
-        ]
-        try:
-            corrector = pyspectral.rayleigh.Rayleigh(
-                _platform(self.satellite), "abi", atmosphere=ATMOSPHERE, aerosol_type=AEROSOL
+        sun, between, seen = (
+            da.from_array(angle, chunks=-1)  # type: ignore[no-untyped-call]
+            for angle in np.meshgrid(
+                np.degrees(np.arccos(1 / axes[0])), 180 - axes[1], np.degrees(np.arccos(1 / axes[2])), indexing="ij"
             )
-            lazy = corrector.get_reflectance(*angles, f"C{channel:02d}")
-            reflectance = lazy.compute(scheduler="synchronous")
-        except (OSError, KeyError) as error:
-            raise ArchiveError(
-                f"the tables for Rayleigh correction cannot be read ({error})",
-                where=str(get_rayleigh_lut_dir(AEROSOL).parent),
-                remedy=f"Delete pyspectral's tables, so that they are fetched again, or do without: `{_DO_WITHOUT}`",
-            ) from error
-        return np.where(np.isnan(lon), np.nan, reflectance)
-
-    def _angles(self, time: datetime, lon: FloatArray, lat: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Zenith angles of sun and satellite and the difference of their azimuths (0 to 180), degrees."""
-        sun_zenith = astronomy.sun_zenith_angle(time, lon, lat)
-        sun_azimuth = np.degrees(astronomy.get_alt_az(time, lon, lat)[1])
-        position = self.position
-        satellite_azimuth, elevation = get_observer_look(
-            position.longitude, position.latitude, position.altitude / 1000, time, lon, lat, 0
         )
-        difference = np.abs(sun_azimuth - satellite_azimuth) % 360
-        return sun_zenith, 90 - elevation, np.minimum(difference, 360 - difference)
+        lazy = corrector.get_reflectance(sun, seen, between, f"C{channel:02d}")
+        reflectance = lazy.compute(scheduler="synchronous")
+    except (OSError, KeyError) as error:
+        raise ArchiveError(
+            f"the tables for Rayleigh correction cannot be read ({error})",
+            where=str(get_rayleigh_lut_dir(AEROSOL).parent),
+            remedy=f"Delete pyspectral's tables, so that they are fetched again, or do without: `{_DO_WITHOUT}`",
+        ) from error
+    return _Table(
+        np.ascontiguousarray(reflectance, np.float64),
+        np.array([axis[0] for axis in axes]),
+        np.array([axis[-1] for axis in axes]),
+    )
 
 
 def require_tables(satellite: str) -> None:
@@ -130,8 +187,12 @@ def require_tables(satellite: str) -> None:
     ArchiveError
         They are not there and cannot be downloaded.
     """
+    found = (_configuration(), satellite)
+    if found in _FOUND:
+        return
     with _DOWNLOAD:  # once, not once in each thread
         if not (absent := _absent_tables(satellite)):
+            _FOUND.add(found)
             return
         cause = _download(tuple(absent))
         if absent := _absent_tables(satellite):
@@ -147,8 +208,8 @@ def require_tables(satellite: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A table of pyspectral: where it must be, and its version."""
+class _TableFile:
+    """A file of pyspectral: where it must be, and its version."""
 
     path: Path
     version_file: Path
@@ -168,7 +229,7 @@ class _Table:
         return self.version_file.is_file() and self.version_file.read_text().strip() == self.version
 
 
-def _absent_tables(satellite: str) -> list[_Table]:
+def _absent_tables(satellite: str) -> list[_TableFile]:
     try:
         get_config()
     except OSError as error:
@@ -180,13 +241,13 @@ def _absent_tables(satellite: str) -> list[_Table]:
     scattering = get_rayleigh_lut_dir(AEROSOL)
     responses = Path(get_config()["rsr_dir"])
     tables = (
-        _Table(
+        _TableFile(
             scattering / f"rayleigh_lut_{ATMOSPHERE}.h5",
             scattering / ATM_CORRECTION_LUT_VERSION[AEROSOL]["filename"],
             ATM_CORRECTION_LUT_VERSION[AEROSOL]["version"],
             HTTPS_RAYLEIGH_LUTS[AEROSOL],
         ),
-        _Table(
+        _TableFile(
             responses / f"rsr_abi_{_platform(satellite)}.h5",
             responses / RSR_DATA_VERSION_FILENAME,
             RSR_DATA_VERSION,
@@ -197,7 +258,7 @@ def _absent_tables(satellite: str) -> list[_Table]:
 
 
 @lru_cache(1)
-def _download(tables: tuple[_Table, ...]) -> str:
+def _download(tables: tuple[_TableFile, ...]) -> str:
     """Let pyspectral download what it lacks; why it may still lack something.
 
     Tried once by each process, since behind a firewall a trial takes seconds and every scene asks.

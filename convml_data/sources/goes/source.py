@@ -149,8 +149,7 @@ class GoesSource:
     ) -> xr.Dataset:
         variable = made.variable
         on_projection = isinstance(made.grid, FixedGrid)
-        valid = np.isfinite(variable.values).reshape(-1, *made.grid.shape).all(axis=0)
-        shares = domain_shares(domain, [crop.image for crop in crops], made.grid, valid)
+        shares = domain_shares(domain, [crop.image for crop in crops], made.grid, variable.values)
         return xr.Dataset(
             {
                 made.name: (
@@ -191,6 +190,8 @@ class GoesSource:
 
 def _rejected_share(crops: Sequence[Crop | Level2Crop]) -> float:
     """Share of the window's pixels, of the finest there are, that are rejected in one of the files at least."""
+    if not any(crop.rejected.any() for crop in crops):
+        return 0.0
     finest = max((crop.rejected.shape for crop in crops), key=lambda shape: shape[0])
     rejected = np.zeros(finest, np.bool_)
     for crop in crops:
@@ -247,7 +248,7 @@ def _channel_coordinates(crops: Sequence[Crop]) -> dict[str, xr.Variable]:
         "channel_file": along_channel([crop.file_name for crop in crops]),
         "channel_bytes_read": along_channel([crop.bytes_read for crop in crops], units="byte"),
         "channel_valid_share": along_channel(
-            [float(np.isfinite(crop.radiance).mean()) for crop in crops],
+            [crop.valid_share for crop in crops],
             long_name="share of the window's pixels that have a radiance",
             units="1",
         ),
