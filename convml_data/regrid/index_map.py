@@ -1,8 +1,8 @@
 """Where the points of a local grid lie on a source's grid.
 
-The geometry is worked out exactly, point by point, through PROJ, once for each pair of grids. It
-dominates the cost of regridding, so maps are kept in memory and on disk; their names are a hash of
-the full geometry of both grids, never of shapes alone.
+The geometry is worked out through PROJ, once for each pair of grids: of satellites to 1e-5 of a pixel from few
+points (:mod:`.smooth`), otherwise point by point. Maps are kept in memory and on disk; their names are a hash
+of the full geometry of both grids, never of shapes alone.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from convml_data.fingerprints import fingerprint
+from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.geometry.local import LocalGrid
 from convml_data.geometry.source_grids import SourceGrid
+from convml_data.regrid.smooth import smooth_positions
 from convml_data.store.files import Files
 
 #: Raised when the numbers in a map of the same geometry change, and with it the code version of
 #: the regridding.
-MAP_VERSION = 1
+MAP_VERSION = 2
 
 #: A cell may be this much longer than a source pixel before it counts as coarser.
 SAME_SIZE_TOLERANCE = 1.05
@@ -34,6 +36,8 @@ MOST_OVER_MEDIAN = 4
 
 #: Maps that a process keeps open; each is memory-mapped where it lies on disk.
 MAPS_IN_MEMORY = 16
+
+FloatArray = npt.NDArray[np.float64]
 
 _building = threading.Lock()
 
@@ -50,8 +54,8 @@ class IndexMap:
         Points per side of a target cell.
     """
 
-    rows: npt.NDArray[np.float64]
-    cols: npt.NDArray[np.float64]
+    rows: FloatArray
+    cols: FloatArray
     subdivision: int
 
 
@@ -71,19 +75,24 @@ def points_per_cell_side(source: SourceGrid, target: LocalGrid) -> int:
     return 1
 
 
-def _pixels_along_sides(source: SourceGrid, target: LocalGrid, lattice: int) -> npt.NDArray[np.float64]:
+def _pixels_along_sides(source: SourceGrid, target: LocalGrid, lattice: int) -> FloatArray:
     """Lengths in source pixels of the sides of cells at points across the target, NaN where the source is not."""
     x, y = target.domain.lattice(lattice)
-    row, col = source.pixel_of(*target.domain.to_world(x, y))
-    row_x, col_x = source.pixel_of(*target.domain.to_world(x + target.resolution, y))
-    row_y, col_y = source.pixel_of(*target.domain.to_world(x, y + target.resolution))
-    return np.concatenate([np.hypot(row_x - row, col_x - col), np.hypot(row_y - row, col_y - col)])
+    step = target.resolution
+    at = target.domain.to_world(np.stack([x, x + step, x]), np.stack([y, y, y + step]))
+    row, col = source.pixel_of(*at)
+    return np.asarray(np.hypot(row[1:] - row[0], col[1:] - col[0]).ravel(), np.float64)
 
 
 def build_index_map(source: SourceGrid, target: LocalGrid, subdivision: int) -> IndexMap:
     """Work out where the ``subdivision`` x ``subdivision`` points of each target cell lie."""
+
+    def positions(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return source.pixel_of(*target.domain.to_world(x, y))
+
     x, y = target.subcell_centres(subdivision)
-    rows, cols = source.pixel_of(*target.domain.to_world(*np.meshgrid(x, y)))
+    smooth = smooth_positions(positions, x, y) if isinstance(source, FixedGrid) else None
+    rows, cols = smooth or positions(*np.meshgrid(x, y))
     return IndexMap(rows, cols, subdivision)
 
 

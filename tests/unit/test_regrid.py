@@ -17,6 +17,7 @@ from convml_data.geometry.local import LocalDomain, LocalGrid
 from convml_data.regrid.apply import apply_index_map
 from convml_data.regrid.index_map import IndexMap, build_index_map, cached_index_map, points_per_cell_side
 from convml_data.regrid.scene import GRID_MAPPING, regrid_scene
+from convml_data.regrid.smooth import smooth_positions
 
 EAST = GeostationaryView(-75.0, 35786023.0, 6378137.0, 6356752.31414)
 FULL_DISK_2KM = FixedGrid(EAST, -0.151844, 0.151844, 5.6e-5, -5.6e-5, (5424, 5424))
@@ -154,3 +155,39 @@ def test_maps_work_with_bands() -> None:
     values = apply_index_map(image, index_map, "bilinear")
     assert values.shape == (3, 2, 3)
     np.testing.assert_allclose(values[2], 2.0)
+
+
+@pytest.mark.parametrize(
+    ("domain", "resolution", "subdivision"),
+    [
+        (LocalDomain(13.3, -57.72, 256e3, 256e3), 1000.0, 2),
+        (LocalDomain(55.0, -20.0, 256e3, 128e3), 1000.0, 2),  # low above the horizon
+        (LocalDomain(14.0, -57.72, 3000e3, 1000e3), 4000.0, 1),
+        (LocalDomain(14.0, -136.0, 256e3, 256e3), 1000.0, 1),  # far in the west
+    ],
+)
+def test_positions_from_few_points_are_those_of_all(domain: LocalDomain, resolution: float, subdivision: int) -> None:
+    target = domain.grid(resolution)
+    found = build_index_map(FULL_DISK_HALF_KM, target, subdivision)
+    x, y = target.subcell_centres(subdivision)
+
+    def positions(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return FULL_DISK_HALF_KM.pixel_of(*domain.to_world(x, y))
+
+    rows, cols = positions(*np.meshgrid(x, y))
+    assert np.isfinite(rows).all()
+    np.testing.assert_allclose(found.rows, rows, atol=2e-5, rtol=0)
+    np.testing.assert_allclose(found.cols, cols, atol=2e-5, rtol=0)
+    assert smooth_positions(positions, x, y) is not None
+
+
+def test_positions_that_are_not_smooth_are_worked_out_at_all_points() -> None:
+    domain = LocalDomain(72.0, -75.0, 3000e3, 3000e3)  # part of it is out of sight
+    target = domain.grid(20e3)
+    found = build_index_map(FULL_DISK_2KM, target, 1)
+    rows, cols = FULL_DISK_2KM.pixel_of(*domain.to_world(*np.meshgrid(target.x, target.y)))
+    assert np.isnan(rows).any()
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.cols, cols)
+    x = np.linspace(-1, 1, 200)
+    assert smooth_positions(lambda x, y: (np.abs(x - 0.1), y), x, x) is None
