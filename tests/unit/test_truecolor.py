@@ -235,5 +235,7 @@ def test_broken_tables_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (tmp_path / path).write_bytes(b"no HDF5")
     rayleigh.require_tables("goes16")
     scattering = rayleigh.Scattering("goes16", SatellitePosition(-75.2, 0.0, 35786023.0))
+    grid = FULL_DISK[1].cropped(MIDDLE)
+    look = nodes.look_from(grid, scattering.position)
     with pytest.raises(ArchiveError, match="cannot be read"):
-        scattering.reflectance(1, MORNING, FULL_DISK[1].cropped(MIDDLE))
+        scattering.reflectance(1, MORNING, nodes.nodes_of(grid), look)

@@ -33,9 +33,8 @@ from pyspectral.utils import (
 )
 
 from convml_data.errors import ArchiveError
-from convml_data.geometry.fixed_grid import FixedGrid
 from convml_data.sources.goes.abi import SatellitePosition
-from convml_data.sources.goes.nodes import look_from, nodes_of, sun_direction
+from convml_data.sources.goes.nodes import Look, Nodes, sun_direction
 from convml_data.sources.remembered import Remembered
 
 Float32Array = npt.NDArray[np.float32]
@@ -74,7 +73,7 @@ class Scattering:
     satellite: str
     position: SatellitePosition
 
-    def reflectance(self, channel: int, time: datetime, grid: FixedGrid) -> Float32Array:
+    def reflectance(self, channel: int, time: datetime, nodes: Nodes, look: Look) -> Float32Array:
         """Reflectance that Rayleigh scattering adds under a clear sky, on the nodes of a window.
 
         Parameters
@@ -83,13 +82,13 @@ class Scattering:
             1 or 2.
         time
             UTC; where the sun stands.
-        grid
-            Of the window's pixels.
+        nodes, look
+            Of the window, and how the satellite is seen from there.
 
         Returns
         -------
         ndarray of float32
-            Percent, 0 to 100, NaN beside the earth; shape of :func:`~.nodes.nodes_of` the grid.
+            Percent, 0 to 100, NaN beside the earth; shape of the nodes.
 
         Raises
         ------
@@ -99,7 +98,6 @@ class Scattering:
         from convml_data.kernels.scattering import scattered
 
         table = _table(self.satellite, channel)
-        nodes, look = nodes_of(grid), look_from(grid, self.position)
         values = np.empty(nodes.shape, np.float32)
         scattered(
             nodes.up.reshape(3, -1),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from convml_data.errors import SceneError
 from convml_data.geometry.fixed_grid import FixedGrid
-from convml_data.sources.goes.nodes import nodes_of
+from convml_data.sources.goes.nodes import look_from, nodes_of
 from convml_data.sources.goes.rayleigh import Scattering
 
 Float32Array = npt.NDArray[np.float32]
@@ -96,12 +96,12 @@ def truecolor(
 
     coarse, fine = nodes_of(blue.grid), nodes_of(red.grid)
     sun_blue = coarse.cosine_of_sun_zenith(blue.start)
-    scattered_blue, scattered_red = (
-        np.zeros(fine.shape, np.float32)
-        if scattering is None
-        else scattering.reflectance(channel, field.start, red.grid)
-        for channel, field in ((BLUE, blue), (RED, red))
-    )
+    if scattering is None:
+        scattered_blue = scattered_red = np.zeros(fine.shape, np.float32)
+    else:
+        look = look_from(red.grid, scattering.position)
+        scattered_blue = scattering.reflectance(BLUE, blue.start, fine, look)
+        scattered_red = scattering.reflectance(RED, red.start, fine, look)
     rgb = np.empty((3, *red.grid.shape), np.float32)
     compose(
         blue.values,
