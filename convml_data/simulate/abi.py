@@ -7,13 +7,14 @@ Guide, volume 3); variables that are only statistics or provenance are left out.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import h5netcdf
+import h5py
 import numpy as np
 import numpy.typing as npt
 from pyorbital.astronomy import sun_earth_distance_correction
@@ -25,6 +26,7 @@ from convml_data.geometry.local import LocalDomain
 from convml_data.geometry.windows import Window
 from convml_data.simulate import truth
 from convml_data.simulate.bands import BANDS, EmissiveBand, ReflectiveBand
+from convml_data.simulate.layout import ChunkCache, image_blocks
 from convml_data.simulate.sectors import (
     Satellite,
     Sector,
@@ -38,6 +40,9 @@ from convml_data.sources.goes.names import AbiFileName
 from convml_data.store.files import Files
 
 FloatArray = npt.NDArray[np.float64]
+CountArray = npt.NDArray[np.int16]
+#: Which chunks of an image are stored.
+Allocation = Literal["domain", "full"]
 
 #: Data reach this many 2 km pixels further than the domain, for readers that interpolate.
 MARGIN_2KM = 16
@@ -49,6 +54,8 @@ PROCESSING_TIME = timedelta(seconds=4.6)
 
 #: DQF of a good pixel and of one without a value.
 GOOD, NO_VALUE = 0, 3
+
+AXES = ("y", "x")
 
 #: Points along a side of the image that its geographic extent is taken from.
 _EXTENT_POINTS = 301
@@ -63,6 +70,13 @@ class _Chunk(NamedTuple):
     window: Window
     lon: FloatArray
     lat: FloatArray
+
+
+class _StoredChunk(NamedTuple):
+    """Counts of a chunk, fill in space."""
+
+    window: Window
+    counts: CountArray
 
 
 class _Granule(NamedTuple):
@@ -80,6 +94,11 @@ class _Granule(NamedTuple):
         """Reflectance factor per radiance, fill for infrared bands."""
         return self.band.kappa0(self.earth_sun_distance) if isinstance(self.band, ReflectiveBand) else _FILL
 
+    @property
+    def identifier(self) -> uuid.UUID:
+        """The file's own, which its name makes."""
+        return uuid.uuid5(_UUID_NAMESPACE, str(self.name))
+
 
 def write_granule(
     root: Path,
@@ -90,12 +109,12 @@ def write_granule(
     start: datetime,
     domain: LocalDomain,
     mode: int = 6,
+    allocate: Allocation = "domain",
 ) -> Path:
     """Write the file of one channel of one scan; one of that name is replaced.
 
-    The image has its true size, but only the chunks that touch the domain or lie within
-    ``MARGIN_2KM`` pixels of it hold data; the others are not stored and read as fill. Values are
-    the :mod:`~convml_data.simulate.truth` at the pixel centres when the channel's scan starts.
+    In the chunks that touch the domain or lie within ``MARGIN_2KM`` pixels of it, values are the
+    :mod:`~convml_data.simulate.truth` at the pixel centres when the channel's scan starts.
 
     Parameters
     ----------
@@ -107,6 +126,10 @@ def write_granule(
         Of the scan, UTC; that of the channel is up to 0.3 s later.
     domain
         Where data are wanted.
+    allocate
+        The image has its true size in any case. With ``domain`` no other chunks are stored, and the
+        rest reads as fill. With ``full`` all are that the archive would store, and the file has the
+        size of a real one: beyond the domain are values of :mod:`~convml_data.simulate.noisy`.
 
     Returns
     -------
@@ -131,7 +154,7 @@ def write_granule(
     granule = _Granule(name, satellite_of(satellite), sector_of(sector), band, grid, distance)
     try:
         with Files(str(root)).writing(name.path) as partial:
-            _write(partial, granule, chunks)
+            _write(partial, granule, _blocks(granule, chunks, allocate))
     except OSError as error:
         raise StoreError(
             f"the file cannot be written ({error.strerror or error})",
@@ -176,9 +199,36 @@ def _chunks_over(window: Window, size: int) -> Iterator[Window]:
             yield Window(row, row + size, col, col + size)
 
 
-def _write(path: Path, granule: _Granule, chunks: tuple[_Chunk, ...]) -> None:
+def _blocks(granule: _Granule, exact: tuple[_Chunk, ...], allocate: Allocation) -> Iterator[Sequence[_StoredChunk]]:
+    """Chunks to store, in the blocks in which the archive's writer gets them."""
+
+    def true_counts(chunk: _Chunk) -> CountArray:
+        values = radiance(granule.band, granule.earth_sun_distance, chunk.lon, chunk.lat, granule.name.start)
+        return granule.band.counts(values)
+
+    if allocate == "domain":
+        yield [_StoredChunk(chunk.window, true_counts(chunk)) for chunk in exact]
+        return
+    # Compiled code takes long to load, and few files are whole.
+    from convml_data.simulate.noisy import NoisyImage
+
+    image = NoisyImage(
+        granule.band,
+        granule.grid,
+        lambda lon, lat: radiance(granule.band, granule.earth_sun_distance, lon, lat, granule.name.start),
+        seed=granule.identifier.int % 2**63,
+    )
+    true_chunks = {chunk.window: chunk for chunk in exact}
+    for block in image_blocks(granule.grid, granule.sector.chunk_size, full_disk=granule.name.sector == "F"):
+        yield [
+            _StoredChunk(window, true_counts(true_chunks[window]) if window in true_chunks else image.counts(window))
+            for window in block
+        ]
+
+
+def _write(path: Path, granule: _Granule, blocks: Iterable[Sequence[_StoredChunk]]) -> None:
     # The version of the format that the archive's files have.
-    with h5netcdf.File(path, "w", libver=("v108", "v108")) as file:
+    with h5py.File(path, "w", libver=("v108", "v108"), track_order=True) as hdf5, h5netcdf.File(hdf5, "w") as file:
         rows, columns = granule.grid.shape
         file.dimensions = {
             "y": rows,
@@ -188,12 +238,25 @@ def _write(path: Path, granule: _Granule, chunks: tuple[_Chunk, ...]) -> None:
             "band": 1,
         }
         _set_attributes(file, _global_attributes(granule))
-        _write_coordinates(file, granule)
+        _define_axes(file, granule)
+        _define_image(file, granule)
+        rad, dqf = ChunkCache(hdf5["Rad"]), ChunkCache(hdf5["DQF"])
+        for block in blocks:
+            for window, counts in block:
+                dqf.add(window, np.where(counts == granule.band.fill, NO_VALUE, GOOD))
+            for window, counts in block:
+                rad.add(window, counts)
+        # As in real files, these few lie between the chunks, and the rest behind them.
+        _write_projection_and_time(file, granule)
+        rad.flush()
+        dqf.flush()
+        for axis, length in zip(AXES, granule.grid.shape, strict=True):
+            file[axis][:] = np.arange(length, dtype=np.int16)
+        _write_navigation(file, granule)
         _write_calibration(file, granule)
-        _write_image(file, granule, chunks)
 
 
-def _write_image(file: h5netcdf.File, granule: _Granule, chunks: tuple[_Chunk, ...]) -> None:
+def _define_image(file: h5netcdf.File, granule: _Granule) -> None:
     band, side = granule.band, granule.sector.chunk_size
     emissive = isinstance(band, EmissiveBand)
     pixel = f"{granule.grid.dx:.6f} rad"
@@ -236,30 +299,71 @@ def _write_image(file: h5netcdf.File, granule: _Granule, chunks: tuple[_Chunk, .
             "number_of_qf_values": np.int8(5),
         },
     )
-    for chunk in chunks:
-        values = radiance(band, granule.earth_sun_distance, chunk.lon, chunk.lat, granule.name.start)
-        rad[chunk.window.slices] = band.counts(values)
-        dqf[chunk.window.slices] = np.where(np.isfinite(values), GOOD, NO_VALUE).astype(np.int8)
 
 
-def _write_coordinates(file: h5netcdf.File, granule: _Granule) -> None:
-    grid, view, name = granule.grid, granule.grid.view, granule.name
-    for axis, start, step, count in (
-        ("y", grid.y0, grid.dy, grid.shape[0]),
-        ("x", grid.x0, grid.dx, grid.shape[1]),
-    ):
-        _variable(
-            file,
-            axis,
-            np.arange(count, dtype=np.int16),
-            (axis,),
-            scale_factor=np.float32(step),
-            add_offset=np.float32(start),
-            units="rad",
-            axis=axis.upper(),
-            long_name=f"GOES fixed grid projection {axis}-coordinate",
-            standard_name=f"projection_{axis}_coordinate",
+def _define_axes(file: h5netcdf.File, granule: _Granule) -> None:
+    for axis, (start, step) in zip(AXES, _axis_packing(granule.grid), strict=True):
+        _set_attributes(
+            file.create_variable(axis, (axis,), np.int16),
+            {
+                "scale_factor": np.float32(step),
+                "add_offset": np.float32(start),
+                "units": "rad",
+                "axis": axis.upper(),
+                "long_name": f"GOES fixed grid projection {axis}-coordinate",
+                "standard_name": f"projection_{axis}_coordinate",
+            },
         )
+
+
+def _axis_packing(grid: FixedGrid) -> tuple[tuple[float, float], tuple[float, float]]:
+    """First value and step of y and x, radians."""
+    return (grid.y0, grid.dy), (grid.x0, grid.dx)
+
+
+def _write_projection_and_time(file: h5netcdf.File, granule: _Granule) -> None:
+    view, name = granule.grid.view, granule.name
+    _variable(
+        file,
+        "goes_imager_projection",
+        np.int32(_UNUSED_INT),
+        long_name="GOES-R ABI fixed grid projection",
+        grid_mapping_name="geostationary",
+        perspective_point_height=view.perspective_height,
+        semi_major_axis=view.semi_major_axis,
+        semi_minor_axis=view.semi_minor_axis,
+        inverse_flattening=298.2572221,
+        latitude_of_projection_origin=0.0,
+        longitude_of_projection_origin=view.sub_longitude,
+        sweep_angle_axis=view.sweep_angle_axis,
+    )
+    _variable(
+        file,
+        "t",
+        np.float64(sum(_seconds(name)) / 2),
+        long_name="J2000 epoch mid-point between the start and end image scan in seconds",
+        standard_name="time",
+        units="seconds since 2000-01-01 12:00:00",
+        axis="T",
+        bounds="time_bounds",
+    )
+
+
+def _seconds(name: AbiFileName) -> tuple[float, float]:
+    """Start and end of the scan after J2000."""
+    return (name.start - J2000).total_seconds(), (name.end - J2000).total_seconds()
+
+
+def _write_navigation(file: h5netcdf.File, granule: _Granule) -> None:
+    grid = granule.grid
+    _variable(
+        file,
+        "time_bounds",
+        np.array(_seconds(granule.name)),
+        ("number_of_time_bounds",),
+        long_name="Scan start and end times in seconds since epoch (2000-01-01 12:00:00)",
+    )
+    for axis, (start, step), count in zip(AXES, _axis_packing(grid), grid.shape, strict=True):
         bounds = np.array([start - step / 2, start + (count - 0.5) * step])
         _variable(
             file,
@@ -278,38 +382,6 @@ def _write_coordinates(file: h5netcdf.File, granule: _Granule) -> None:
             long_name=f"GOES-R fixed grid projection {axis}-coordinate extent of image",
             units="rad",
         )
-    times = [(time - J2000).total_seconds() for time in (name.start, name.end)]
-    _variable(
-        file,
-        "t",
-        np.float64(sum(times) / 2),
-        long_name="J2000 epoch mid-point between the start and end image scan in seconds",
-        standard_name="time",
-        units="seconds since 2000-01-01 12:00:00",
-        axis="T",
-        bounds="time_bounds",
-    )
-    _variable(
-        file,
-        "time_bounds",
-        np.array(times),
-        ("number_of_time_bounds",),
-        long_name="Scan start and end times in seconds since epoch (2000-01-01 12:00:00)",
-    )
-    _variable(
-        file,
-        "goes_imager_projection",
-        np.int32(_UNUSED_INT),
-        long_name="GOES-R ABI fixed grid projection",
-        grid_mapping_name="geostationary",
-        perspective_point_height=view.perspective_height,
-        semi_major_axis=view.semi_major_axis,
-        semi_minor_axis=view.semi_minor_axis,
-        inverse_flattening=298.2572221,
-        latitude_of_projection_origin=0.0,
-        longitude_of_projection_origin=view.sub_longitude,
-        sweep_angle_axis=view.sweep_angle_axis,
-    )
     _variable(
         file,
         "geospatial_lat_lon_extent",
@@ -322,7 +394,7 @@ def _write_coordinates(file: h5netcdf.File, granule: _Granule) -> None:
     for variable, value, standard_name, units in (
         ("subpoint_lat", 0.0, "latitude", "degrees_north"),
         ("subpoint_lon", granule.satellite.subpoint_longitude, "longitude", "degrees_east"),
-        ("height", view.perspective_height / 1000, "height_above_reference_ellipsoid", "km"),
+        ("height", grid.view.perspective_height / 1000, "height_above_reference_ellipsoid", "km"),
     ):
         _scalar(file, f"nominal_satellite_{variable}", value, standard_name=standard_name, units=units)
     _variable(
@@ -418,7 +490,7 @@ def _global_attributes(granule: _Granule) -> dict[str, Any]:
         "date_created": _iso(name.created),
         "time_coverage_start": _iso(name.start),
         "time_coverage_end": _iso(name.end),
-        "id": str(uuid.uuid5(_UUID_NAMESPACE, str(name))),
+        "id": str(granule.identifier),
     }
 
 

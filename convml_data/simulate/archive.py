@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from convml_data.geometry.local import LocalDomain
-from convml_data.simulate.abi import write_granule
+from convml_data.simulate.abi import Allocation, write_granule
 from convml_data.simulate.sectors import satellite_of, scan_starts
 from convml_data.sources.base import Interval
 
@@ -27,22 +27,20 @@ def simulate_archive(
     channels: Sequence[int],
     spans: Sequence[Interval],
     domain: LocalDomain,
+    allocate: Allocation = "domain",
 ) -> list[Path]:
     """Write the files of some channels of all scans that start in the spans.
 
-    The same arguments give the same bytes. Files that are there already are replaced by ones with
-    data over ``domain`` only.
+    The same arguments give the same bytes. Files that are there already are replaced.
 
     Parameters
     ----------
     directory
         Gets a folder ``noaa-<satellite>`` in the layout of the public bucket.
-    satellite, sector, channels
+    satellite, sector, channels, domain, allocate
         As for :func:`~convml_data.simulate.abi.write_granule`.
     spans
         When scans start, UTC, ends included.
-    domain
-        Where data are wanted.
 
     Returns
     -------
@@ -67,6 +65,7 @@ def simulate_archive(
                     start=granule[0],
                     channel=granule[1],
                     domain=domain,
+                    allocate=allocate,
                 ),
                 granules,
             )

@@ -44,6 +44,12 @@ class Band:
         """The count that stands for no value."""
         return int(2**self.bits - 1)
 
+    def fractional_counts(self, radiance: FloatArray) -> FloatArray:
+        """Radiances in counts, not rounded, NaN where they are NaN."""
+        # The file holds the packing in single precision.
+        scaled = (radiance - np.float64(np.float32(self.add_offset))) / np.float64(np.float32(self.scale_factor))
+        return np.asarray(scaled, np.float64)
+
     def counts(self, radiance: FloatArray) -> npt.NDArray[np.int16]:
         """Packed radiances, fill where they are NaN.
 
@@ -53,8 +59,7 @@ class Band:
             A radiance is beyond what the band can keep.
         """
         valid = np.isfinite(radiance)
-        scaled = (radiance - np.float64(np.float32(self.add_offset))) / np.float64(np.float32(self.scale_factor))
-        counts = np.rint(np.where(valid, scaled, self.fill))
+        counts = np.rint(np.where(valid, self.fractional_counts(radiance), self.fill))
         if ((counts < 0) | (counts >= self.fill))[valid].any():
             raise ValueError(f"a radiance of channel {self.channel} is beyond the range of its counts")
         return counts.astype(np.int16)

@@ -38,6 +38,11 @@ def add_simulate_command(subparsers: Any) -> None:
     parser.add_argument("--lat", metavar="DEGREES", help="latitude of the centre, north")
     parser.add_argument("--lon", metavar="DEGREES", help="longitude of the centre, east")
     parser.add_argument("--extent", metavar="METRES", help="length of the square's sides")
+    parser.add_argument(
+        "--allocate",
+        choices=("domain", "full"),
+        help="chunks of GOES images to store: those of the domain (default), or all, at the size of real files",
+    )
     parser.set_defaults(command=_simulate)
 
 
@@ -97,6 +102,7 @@ def _simulate_goes(arguments: argparse.Namespace, dataset: Dataset | None) -> tu
             channels=_channels(arguments, dataset),
             spans=of_satellite,
             domain=_domain(arguments, dataset),
+            allocate=arguments.allocate or "domain",
         )
     ]
     return paths, f"file://{bucket_of(directory, '{satellite}')}", ARCHIVE_VARIABLE
@@ -120,7 +126,7 @@ def _simulate_ceres(arguments: argparse.Namespace, dataset: Dataset | None) -> t
             remedy="Give --satellite goes16n or --satellite meteosat9n",
         )
 
-    for name in ("channels", "sector"):
+    for name in ("channels", "sector", "allocate"):
         if getattr(arguments, name) is not None:
             raise ConvmlError(f"{_option(name)} is for GOES, and files of CERES have none", remedy="Leave it out")
     directory = arguments.directory.resolve()

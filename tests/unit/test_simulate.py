@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,14 +13,17 @@ import pytest
 import xarray as xr
 from pyorbital import astronomy
 from satpy import Scene
+from scipy import ndimage
 
 from convml_data.errors import ConvmlError, StoreError
+from convml_data.geometry.cover import window_over
 from convml_data.geometry.local import LocalDomain
 from convml_data.simulate import truth
 from convml_data.simulate.abi import radiance, write_granule
 from convml_data.simulate.archive import simulate_archive
 from convml_data.simulate.bands import BANDS, EmissiveBand, ReflectiveBand
 from convml_data.simulate.command import add_simulate_command
+from convml_data.simulate.layout import image_blocks
 from convml_data.simulate.sectors import SATELLITES, scan_starts, sector_grid
 from convml_data.sources.base import Interval
 from convml_data.sources.goes.archive import list_scans
@@ -32,8 +36,11 @@ CALIFORNIA = LocalDomain(36.0, -121.0, 100e3, 100e3)
 AFTERNOON = datetime(2020, 2, 2, 14, 0, 20, 800_000)
 
 
-def granule(root: Path, channel: int, *, domain=BARBADOS, satellite="goes16", sector="F", start=AFTERNOON) -> Path:
-    return write_granule(root, satellite=satellite, sector=sector, channel=channel, start=start, domain=domain)
+def granule(
+    root: Path, channel: int, *, domain=BARBADOS, satellite="goes16", sector="F", start=AFTERNOON, **kw
+) -> Path:
+    place = {"satellite": satellite, "sector": sector, "domain": domain}
+    return write_granule(root, channel=channel, start=start, **place, **kw)
 
 
 def read_with_satpy(path: Path, calibration: str):
@@ -50,6 +57,15 @@ def read_with_satpy(path: Path, calibration: str):
     on_earth = np.isfinite(lon)
     lon, lat = np.where(on_earth, lon, np.nan), np.where(on_earth, lat, np.nan)
     return scene[name], scene[name][window].values, lon, lat
+
+
+def stored_chunks(path: Path, variable: str) -> dict[tuple[int, int], tuple[int, int]]:
+    """Place and size in the file of each chunk, by its row and column in chunks, in the order of the file."""
+    found = []
+    with h5py.File(path) as file:
+        side = file[variable].chunks[0]
+        file[variable].id.chunk_iter(lambda info: found.append((info.byte_offset, info.size, info.chunk_offset)))
+    return {(row // side, column // side): (start, size) for start, size, (row, column) in sorted(found)}
 
 
 def earth_sun_distance(path: Path) -> float:
@@ -265,6 +281,107 @@ class TestFiles:
                 band.counts(np.array([beyond]))
 
 
+@pytest.fixture(scope="module", name="path")
+def path_fixture(tmp_path_factory):
+    return granule(tmp_path_factory.mktemp("whole"), 13, allocate="full")
+
+
+class TestWholeImages:
+    """One of 2 km is enough: all resolutions go the same way."""
+
+    def test_size_is_that_of_a_real_file(self, path):
+        assert 24e6 < path.stat().st_size < 32e6
+
+    def test_what_shows_the_earth_is_stored(self, path):
+        with h5py.File(path) as file:
+            rad = file["Rad"][()].view(np.uint16)
+            dqf = file["DQF"][()]
+        on_earth = np.isfinite(sector_grid("goes16", "F", 2.0, BARBADOS).lonlat()[0])
+        np.testing.assert_array_equal(rad != BANDS[13].fill, on_earth)
+        assert (dqf[on_earth] == 0).all()
+        assert set(np.unique(dqf[~on_earth])) == {-1, 3}
+        for variable in ("Rad", "DQF"):
+            assert (0, 0) not in stored_chunks(path, variable)
+            assert len(stored_chunks(path, variable)) < 24 * 24
+
+    def test_around_the_domain_it_is_the_file_of_the_domain(self, path, tmp_path):
+        alone = granule(tmp_path, 13)
+        for variable in ("Rad", "DQF"):
+            with h5py.File(path) as file, h5py.File(alone) as expected:
+                for row, column in stored_chunks(alone, variable):
+                    part = np.s_[226 * row : 226 * (row + 1), 226 * column : 226 * (column + 1)]
+                    np.testing.assert_array_equal(file[variable][part], expected[variable][part])
+        assert set(stored_chunks(alone, "Rad")) < set(stored_chunks(path, "Rad"))
+
+    def test_elsewhere_it_is_the_truth_with_noise(self, path):
+        elsewhere = LocalDomain(-20.0, -85.0, 100e3, 100e3)
+        grid = sector_grid("goes16", "F", 2.0, elsewhere)
+        window = window_over(elsewhere, grid, 100)
+        expected = radiance(BANDS[13], earth_sun_distance(path), *grid.cropped(window).lonlat(), AFTERNOON)
+        with h5py.File(path) as file:
+            counts = file["Rad"][window.slices].astype(float)
+        expected = BANDS[13].fractional_counts(expected)
+        assert abs((counts - expected).mean()) < 2
+        assert np.corrcoef(counts.ravel(), expected.ravel())[0, 1] > 0.8
+        clear = ndimage.minimum_filter(expected, 9) > expected.max() - 0.5
+        assert clear.sum() > 1000
+        assert abs((counts - expected)[clear].mean()) < 0.5
+        assert 4 < (counts - expected)[clear].std() < 5
+
+    def test_chunks_lie_as_the_archive_has_them(self, path):
+        rad, dqf = (stored_chunks(path, variable) for variable in ("Rad", "DQF"))
+        assert set(rad) == set(dqf)
+        # Blocks of two chunks' width, from west to east and then from north to south, except where a cache was left.
+        assert list(rad)[:14] == [*((0, column) for column in range(6, 18)), (1, 4), (1, 5)]
+        everything = sorted([(place, "Rad") for place in rad.values()] + [(place, "DQF") for place in dqf.values()])
+        kinds = [kind for _, kind in everything]
+        # What the caches of 4 MiB held at the end, of which small chunks may fill gaps further ahead.
+        assert kinds[-123:].count("Rad") == 41
+        assert set(kinds[-60:]) == {"DQF"}
+        runs = [len(list(run)) for _, run in itertools.groupby(kinds[41:-123])]
+        assert len(runs) > 100
+        gaps = np.array([start for (start, _), _ in everything[1:]]) - [
+            start + size for (start, size), _ in everything[:-1]
+        ]
+        # Nodes of the trees of chunks are 2616 bytes long, and lie between the chunks.
+        assert (gaps == 2616).sum() > 10
+        with h5py.File(path) as file:
+            last = everything[-123][0][0]
+            assert h5py.h5o.get_info(file["goes_imager_projection"].id).addr < last
+            assert h5py.h5o.get_info(file["t"].id).addr < last
+            assert h5py.h5o.get_info(file["kappa0"].id).addr > everything[-1][0][0]
+
+    def test_real_files_have_their_chunks_in_this_order(self, shared_data):
+        (reference,) = (shared_data / "chunk-layout").glob("*M6C02*.json")
+        real = sorted(
+            (place[1], key.partition("/")[2])
+            for key, place in json.loads(reference.read_text())["refs"].items()
+            if key.startswith("Rad/") and len(place) == 3
+        )
+        real_order = [tuple(map(int, key.split("."))) for _, key in real]
+        blocks = image_blocks(sector_grid("goes16", "F", 0.5, BARBADOS), 226, full_disk=True)
+        order = [(window.row0 // 226, window.col0 // 226) for block in blocks for window in block]
+        assert len(set(order)) == len(order)
+        # Less a few at the edge, of nothing but space.
+        assert len(set(real_order) - set(order)) < 50
+        assert set(order) <= set(real_order)
+        after_another = set(itertools.pairwise(real_order))
+        assert np.mean([pair in after_another for pair in itertools.pairwise(order)]) > 0.98
+
+    @pytest.mark.parametrize("sector", ["C", "M1"])
+    def test_other_sectors_are_stored_whole(self, tmp_path, sector):
+        path = granule(tmp_path, 13, domain=CALIFORNIA, satellite="goes17", sector=sector, allocate="full")
+        with h5py.File(path) as file:
+            rows, columns = file["Rad"].shape
+            assert len(stored_chunks(path, "Rad")) == rows * columns // 250**2
+            assert (file["DQF"][()] == 0).all()
+
+    def test_the_same_arguments_give_the_same_bytes(self, tmp_path):
+        place = {"domain": CALIFORNIA, "satellite": "goes17", "sector": "M1", "allocate": "full"}
+        first, second = (granule(tmp_path / name, 1, **place).read_bytes() for name in ("a", "b"))
+        assert first == second
+
+
 class TestArchive:
     def test_scans_start_within_the_spans(self):
         midnight = datetime(2019, 12, 31, 23, 50, 20, 800_000)
@@ -343,6 +460,11 @@ sampling: {resolution: 1000.0}
     def test_options_are_enough(self, tmp_path):
         self.run(tmp_path / "archive", "--data-path", tmp_path, *self.OPTIONS)
         assert self.written(tmp_path) == [("goes17", "M1", 13, "202002021400")]
+
+    def test_images_are_whole_where_that_is_asked_for(self, tmp_path):
+        self.run(tmp_path / "archive", "--data-path", tmp_path, *self.OPTIONS, "--allocate=full")
+        (path,) = tmp_path.rglob("*.nc")
+        assert len(stored_chunks(path, "Rad")) == 4
 
     @pytest.mark.parametrize(
         "option", ["--satellite", "--channels", "--t-start", "--t-end", "--lat", "--lon", "--extent"]
