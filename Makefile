@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test coverage test-cluster test-memory test-sensors test-browser test-scale screenshots lint format constraints pictures clean-demo
+.PHONY: setup demo ui test coverage test-cluster test-memory test-sensors test-browser test-scale bench screenshots lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -71,6 +71,11 @@ screenshots: test-browser
 test-scale: $(READY)
 	$(BIN)/python -m pytest -m scale -s tests/integration/test_scale.py
 
+# How fast all this is, beside satpy on the same files: a table, kept in benchmarks/results; a quarter of an hour, on a
+# machine that does nothing else. `make bench ONLY="scene reading"` measures some of it and keeps nothing.
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ONLY)
+
 # Peaks of memory of a run and of workers, over thousands of scenes; ten minutes.
 test-memory: $(READY)
 	$(BIN)/python -m pytest -m memory -s tests/integration/test_memory.py
@@ -79,6 +84,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

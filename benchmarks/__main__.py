@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import (
-    agreement,
-    data,
-    growth,
-    importing,
-    latency,
-    machine,
-    overhead,
-    pipelined,
-    planning,
-    reading,
-    regridding,
-    scene,
-    tiles,
-)
+from benchmarks import data, machine
 from benchmarks.child import ROOT
 from benchmarks.rows import Row, as_text
 
-BENCHMARKS: dict[str, Callable[[], Iterator[Row]]] = {
-    "importing": importing.measure,
-    "reading": reading.measure,
-    "scene": scene.measure,
-    "latency": latency.measure,
-    "pipelined": pipelined.measure,
-    "agreement": agreement.measure,
-    "regridding": regridding.measure,
-    "tiles": tiles.measure,
-    "overhead": overhead.measure,
-    "planning": planning.measure,
-    "growth": growth.measure,
-}
-RESULTS = ROOT / "benchmarks" / "results"
+#: Modules of this package, each with a function ``measure``.
+BENCHMARKS = (
+    "importing",
+    "reading",
+    "scene",
+    "latency",
+    "pipelined",
+    "agreement",
+    "regridding",
+    "tiles",
+    "overhead",
+    "planning",
+    "growth",
+)
 
 
 def main() -> None:
@@ -62,11 +49,12 @@ def main() -> None:
     for name in names or BENCHMARKS:
         _say(name)
         clock = time.perf_counter()
-        rows += [row.to_json(name) for row in BENCHMARKS[name]()]
+        measured: Iterator[Row] = importlib.import_module(f"benchmarks.{name}").measure()
+        rows += [row.to_json(name) for row in measured]
         seconds[name] = round(time.perf_counter() - clock, 1)
     print(as_text(rows))
     if not names:
-        path = RESULTS / f"{started:%Y-%m-%d}-{about['machine']}.json"
+        path = data.RESULTS / f"{started:%Y-%m-%d}-{about['machine']}.json"
         report = {"started": started.isoformat(timespec="seconds"), **about, "seconds": seconds, "rows": rows}
         path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         print(f"\nkept in {path.relative_to(ROOT)}; for docs/performance.md: python -m benchmarks.page {path.name}")

@@ -21,6 +21,7 @@ from benchmarks.child import ROOT
 
 COMMAND = Path(sys.executable).with_name("convml-data")
 CACHE = ROOT / ".bench"
+RESULTS = ROOT / "benchmarks" / "results"
 ARCHIVE = CACHE / "archive"
 #: As ``archive`` in ``meta.yaml``: on this disk and over the emulated link.
 LOCAL, S3 = f"file://{ARCHIVE}/noaa-{{satellite}}", "s3://noaa-{satellite}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks.__main__ import RESULTS
 from benchmarks.child import ROOT
+from benchmarks.data import RESULTS
 from benchmarks.rows import as_markdown
 
 PAGE = ROOT / "docs" / "performance.md"
