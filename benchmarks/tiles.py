@@ -11,7 +11,7 @@ from benchmarks.rows import Row, at_least
 
 _TRIPLETS = 120
 _WORKERS = 2
-_GOALS = {"netcdf": ("netCDF + PNG + YAML", at_least(200)), "zarr": ("one Zarr store", at_least(1000))}
+_GOALS = {"files": ("netCDF + PNG + YAML", at_least(200)), "zarr": ("one Zarr store", at_least(1000))}
 
 
 def measure() -> Iterator[Row]:
