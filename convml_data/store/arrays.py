@@ -1,13 +1,12 @@
 """Gridded data on disk: one netCDF file or one Zarr group for each scene.
 
-Everything that may run in threads writes and reads netCDF through h5netcdf; the netCDF4 library
-is not safe there.
+Everything that may run in threads writes and reads netCDF through h5py; the netCDF4 library is not
+safe there.
 """
 
 from __future__ import annotations
 
 import io
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +15,10 @@ import h5py
 import numpy as np
 import xarray as xr
 import zarr
-from xarray.backends import H5NetCDFStore
 
 from convml_data.errors import StoreError
 from convml_data.store.files import Files
+from convml_data.store.own_netcdf import open_own_netcdf, write_netcdf
 
 Format = Literal["netcdf", "zarr"]
 
@@ -77,7 +76,7 @@ class ArrayStore:
         """
         try:
             if self.format == "netcdf":
-                data = xr.open_dataset(self._hdf5_source(key), engine="h5netcdf", decode_coords="all")
+                data = open_own_netcdf(self._hdf5_source(key))
             else:
                 data = xr.open_dataset(self._zarr_store(key), engine="zarr", consolidated=False, decode_coords="all")
         except UNREADABLE as error:
@@ -127,20 +126,6 @@ class ArrayStore:
 
 #: What reading the values of a file raises that opened, and is damaged.
 DAMAGED = (StoreError, OSError, RuntimeError, ValueError)
-
-
-def write_netcdf(path: Path, data: xr.Dataset) -> None:
-    """Write a dataset as netCDF 4, floating-point fields compressed and filled with NaN."""
-    encoding: dict[str, dict[str, Any]] = {}
-    for name, variable in data.variables.items():
-        floating = np.issubdtype(variable.dtype, np.floating)
-        encoding[str(name)] = {"_FillValue": np.nan if floating and variable.ndim >= 2 else None}
-        if floating and variable.ndim >= 2:
-            encoding[str(name)] |= {"zlib": True, "complevel": 1, "shuffle": True}
-    # Not `to_netcdf`, which asks Dask's scheduler for a lock over the whole cluster; h5py locks by itself.
-    with closing(H5NetCDFStore.open(path, "w", format="NETCDF4", lock=False)) as store:
-        # Computed first: a store only takes note of lazy values, to be written by whoever calls it.
-        data.drop_encoding().compute().dump_to_store(store, encoding=encoding)
 
 
 def write_zarr(path: Path, data: xr.Dataset) -> None:
