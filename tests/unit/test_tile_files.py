@@ -35,6 +35,12 @@ def attributes_of(tile: TileSpec) -> dict[str, object]:
     }
 
 
+@pytest.mark.parametrize("tile", [TILE, OTHER])
+def test_the_text_is_the_same_whichever_emitter_wrote_it(tile: TileSpec) -> None:
+    text = tile_yml(tile, attributes_of(tile) | {"aux_name": "Wolken: 2° über", "aux_offset_s": -12.5})
+    assert text == yaml.safe_dump(yaml.safe_load(text), sort_keys=False, allow_unicode=True)
+
+
 def test_the_yml_says_where_the_tile_is_in_plain_types():
     assert yaml.safe_load(tile_yml(TILE, attributes_of(TILE))) == {
         "loc": {
