@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from s3_server import s3_server
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_records() -> Iterator[None]:
+    """Spare Dagster's records what makes them last: tests lose no power, and the tables' history stays what it is.
+
+    A run writes its events one by one. To wait for the disk each time, and to load all migrations of Dagster
+    for each instance and each run, takes as long as the work on a few scenes.
+    """
+
+    def without_waiting(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    read = ScriptDirectory.from_config
+
+    @cache
+    def read_once(config: Any) -> ScriptDirectory:
+        return read(config)
+
+    event.listen(Engine, "connect", without_waiting)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", read_once)
+        yield
+    event.remove(Engine, "connect", without_waiting)
 
 
 @pytest.fixture(scope="session")

@@ -1,47 +1,29 @@
-"""A small simulated archive, datasets made of it, and running their assets as a user's launch does."""
+"""The small archive of :mod:`datasets`, and running the assets of its datasets as a user's launch does."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import datasets
 import pytest
-import yaml
+from datasets import N_SCANS, scene_ids, small_archive_folder, small_meta, write_meta
 
-from convml_data.geometry.local import LocalDomain
-from convml_data.simulate.archive import simulate_archive
-from convml_data.sources.base import Interval
 from convml_data_dagster.instance import open_instance
 from convml_data_dagster.partitions import scene_partitions
 
-FIRST = datetime(2020, 2, 2, 14)
-N_SCENES = 20
+N_SCENES = N_SCANS
 STAGES = ("cropped", "regridded", "triplet_tiles")
-SCENE_IDS = [f"goes16__{FIRST + timedelta(minutes=10 * number):%Y%m%d%H%M}" for number in range(N_SCENES)]
-
-_LATITUDE, _LONGITUDE, _LENGTH = 13.3, -57.72, 120e3
-_END = FIRST + timedelta(minutes=10 * N_SCENES - 1)
+SCENE_IDS = scene_ids(N_SCENES)
 
 
 @pytest.fixture(scope="session", name="simulated_archive")
 def simulated_archive_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``noaa-goes16``: full-disk files of the three truecolor channels, 20 scans, 17 MB."""
-    # An imported fixture belongs to each module that imports it; the files are made once.
-    folder = tmp_path_factory.getbasetemp() / "dagster-archive"
-    if not folder.exists():
-        simulate_archive(
-            folder,
-            satellite="goes16",
-            sector="F",
-            channels=(1, 2, 3),
-            spans=[Interval(FIRST, _END)],
-            domain=LocalDomain(_LATITUDE, _LONGITUDE, _LENGTH + 40e3, _LENGTH + 40e3),
-        )
-    return folder
+    """The folder with ``noaa-goes16`` of the small archive."""
+    return small_archive_folder(tmp_path_factory)
 
 
 @pytest.fixture(name="instance")
@@ -60,9 +42,7 @@ def copied(archive: Path, folder: Path) -> Path:
 
 def granule(archive: Path, scene_id: str, channel: int) -> Path:
     """The file of a channel of a scene."""
-    time = datetime.strptime(scene_id.partition("__")[2], "%Y%m%d%H%M")
-    (file,) = archive.rglob(f"*C{channel:02d}_G16_s{time:%Y%j%H%M}*.nc")
-    return file
+    return datasets.granule(f"{archive}/noaa-{{satellite}}", scene_id, channel)
 
 
 def write_dataset(folder: Path, archive: Path, *, scenes: int = N_SCENES, **sections: Any) -> Path:
@@ -70,27 +50,9 @@ def write_dataset(folder: Path, archive: Path, *, scenes: int = N_SCENES, **sect
 
     ``sections`` replace those of the same name; None leaves one out.
     """
-    meta: dict[str, Any] = {
-        "source": "goes16",
-        "type": "truecolor_rgb",
-        "archive": str(archive / "noaa-{satellite}"),
-        "time": {"t_start": FIRST, "t_end": FIRST + timedelta(minutes=10 * scenes - 1)},
-        "domain": {
-            "central_latitude": _LATITUDE,
-            "central_longitude": _LONGITUDE,
-            "l_zonal": _LENGTH,
-            "l_meridional": _LENGTH,
-        },
-        "sampling": {
-            "resolution": 2000.0,
-            "triplets": {"N_triplets": {"train": 8, "study": 2}, "tile_N": 16},
-        },
-        "product_options": {"rayleigh_correction": False},
-    }
-    meta = {key: value for key, value in (meta | sections).items() if value is not None}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "meta.yaml").write_text(yaml.safe_dump(meta))
-    return folder
+    meta = small_meta(str(archive / "noaa-{satellite}"), scenes)
+    meta["sampling"]["triplets"]["N_triplets"] = {"train": 8, "study": 2}
+    return write_meta(folder, {key: value for key, value in (meta | sections).items() if value is not None})
 
 
 def run(

@@ -13,6 +13,7 @@ from typing import Any
 import h5netcdf
 import pytest
 import yaml
+from made_once import made_once
 from PIL import Image
 
 from convml_data.geometry.local import LocalDomain
@@ -31,12 +32,10 @@ COMMAND = Path(sys.executable).with_name("convml-data")
 RESULTS = ("rect", "rect.zarr", "source_data", "triplets")
 
 
-@pytest.fixture(scope="session", name="small_archive")
-def small_archive_fixture(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What ``archive:`` says for goes16, sector F, channels 1 to 3, ``N_SCANS`` scans over ``DOMAIN``; 17 MB."""
-    # An imported fixture belongs to each module that imports it; the files are made once.
-    folder = tmp_path_factory.getbasetemp() / "small-archive"
-    if not folder.exists():
+def small_archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``noaa-goes16`` with sector F, channels 1 to 3, ``N_SCANS`` scans over ``DOMAIN``; 17 MB, only to be read."""
+
+    def make(folder: Path) -> None:
         simulate_archive(
             folder,
             satellite="goes16",
@@ -45,7 +44,14 @@ def small_archive_fixture(tmp_path_factory: pytest.TempPathFactory) -> str:
             spans=[Interval(FIRST, end_of(N_SCANS))],
             domain=DOMAIN,
         )
-    return f"file://{folder}/noaa-{{satellite}}"
+
+    return made_once(tmp_path_factory, "small-archive", make)
+
+
+@pytest.fixture(scope="session", name="small_archive")
+def small_archive_fixture(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What ``archive:`` says for :func:`small_archive_folder`."""
+    return f"file://{small_archive_folder(tmp_path_factory)}/noaa-{{satellite}}"
 
 
 @pytest.fixture(name="dagster_home")

@@ -18,7 +18,6 @@ from dagster._core.events import RunFailureReason
 from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_retry
 from dagster_fixtures import (
-    FIRST,
     SCENE_IDS,
     STAGES,
     copied,
@@ -31,6 +30,7 @@ from dagster_fixtures import (
     statuses,
     write_dataset,
 )
+from datasets import FIRST
 
 from convml_data.errors import ArchiveUnreachableError
 from convml_data.sources.goes.ranges import RangeFile

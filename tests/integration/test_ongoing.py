@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster_fixtures import (
-    FIRST,
     SCENE_IDS,
     failures,
     files_of,
@@ -23,6 +22,7 @@ from dagster_fixtures import (
     statuses,
     write_dataset,
 )
+from datasets import FIRST
 from test_cli_tile_kinds import written_trajectory
 from watched import Watched, execute, ranges
 
