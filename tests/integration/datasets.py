@@ -99,6 +99,7 @@ def small_meta(archive: str, scans: int = 4) -> dict[str, Any]:
             "triplets": {"N_triplets": {"train": 6, "study": 2}, "tile_N": 16},
         },
         "product_options": {"rayleigh_correction": False},
+        "dask": {"count": 1},  # a cluster of threads costs each run as much as some scenes
     }
 
 

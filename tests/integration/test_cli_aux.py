@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from datasets import DOMAIN, FIRST, end_of, names_in, scene_ids, small_meta, tile_names, write_meta
+from datasets import (
+    DOMAIN,
+    FIRST,
+    dagster_home_fixture,  # noqa: F401
+    end_of,
+    names_in,
+    scene_ids,
+    small_meta,
+    tile_names,
+    write_meta,
+)
 from PIL import Image
 
 from convml_data.geometry.local import LocalDomain
@@ -21,6 +31,8 @@ from convml_data.simulate.ceres import simulate_ceres
 from convml_data.sources.base import Interval
 from convml_data_dagster.cli import main
 from convml_data_dagster.definitions import build_definitions
+
+pytestmark = pytest.mark.usefixtures("dagster_home")
 
 N_SCANS = 7  # an hour
 
@@ -37,8 +49,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 @pytest.fixture(name="dataset")
-def dataset_fixture(archives: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+def dataset_fixture(archives: tuple[str, str], tmp_path: Path) -> Path:
     return write_meta(tmp_path / "clouds", meta_of(archives))
 
 
@@ -239,10 +250,7 @@ def test_aux_assets_and_their_use_as_input(dataset: Path) -> None:
     assert np.isfinite(made["difference"]).all()
 
 
-def test_real_granules_with_an_auxiliary_product(
-    tmp_path: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+def test_real_granules_with_an_auxiliary_product(tmp_path: Path, shared_data: Path) -> None:
     archive = str(shared_data / "noaa-{satellite}")
     domain = LocalDomain(25.0, -90.0, 600e3, 600e3)
     dataset = write_meta(

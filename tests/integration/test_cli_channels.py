@@ -9,13 +9,24 @@ import numpy as np
 import pyproj
 import pytest
 import xarray as xr
-from datasets import DOMAIN, FIRST, end_of, granule, scene_ids, small_meta, write_meta
+from datasets import (
+    DOMAIN,
+    FIRST,
+    dagster_home_fixture,  # noqa: F401
+    end_of,
+    granule,
+    scene_ids,
+    small_meta,
+    write_meta,
+)
 from PIL import Image
 
 from convml_data.simulate import truth
 from convml_data.simulate.archive import simulate_archive
 from convml_data.sources.base import Interval
 from convml_data_dagster.cli import main
+
+pytestmark = pytest.mark.usefixtures("dagster_home")
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +38,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(name="dataset")
-def dataset_fixture(archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+def dataset_fixture(archive: str, tmp_path: Path) -> Path:
     meta = small_meta(archive, scans=3) | {"type": "multichannel__bt_13__refl_2"}
     del meta["product_options"]
     return write_meta(tmp_path / "channels", meta)

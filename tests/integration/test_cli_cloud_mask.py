@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from datasets import (
+    dagster_home_fixture,  # noqa: F401
     granule,
     names_in,
     scene_ids,
@@ -18,6 +19,8 @@ from datasets import (
 )
 
 from convml_data_dagster.cli import main
+
+pytestmark = pytest.mark.usefixtures("dagster_home")
 
 SCENES = scene_ids(4)
 
@@ -42,8 +45,7 @@ def images_fixture(small_archive: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture(name="dataset")
-def dataset_fixture(small_archive: str, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+def dataset_fixture(small_archive: str, images: str, tmp_path: Path) -> Path:
     dataset = write_meta(tmp_path / "clear", meta_of(small_archive, images))
     write_mask(dataset, "da_1 > da_1.median()")
     return dataset

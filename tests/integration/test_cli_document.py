@@ -343,6 +343,9 @@ def test_the_wide_domain_of_the_document_has_no_gap(tmp_path: Path, monkeypatch:
         "l_meridional": "1000.0e+3",
     }
     meta["sampling"] = {"resolution": 4000}
+    # The shape is the same for every product; this one has a sixth of the pixels of all channels of truecolor.
+    meta["type"] = "singlechannel__refl_1"
+    del meta["product_options"]
     monkeypatch.setenv("CONVML_GOES_ARCHIVE", str(tmp_path / "archive/noaa-{satellite}"))
     write_meta(folder, meta)
     assert main(["simulate", str(tmp_path / "archive"), "--data-path", str(folder)]) == 0

@@ -37,6 +37,7 @@ NAME = "islands"  # of all datasets here: it is among the attributes
 def new_dataset(folder: Path, archive: str) -> Path:
     meta = small_meta(archive, N_SCENES)
     meta["sampling"]["triplets"]["N_triplets"] = {"train": N_TRIPLETS}
+    del meta["dask"]  # threads, as many as the machine has processors
     write_meta(folder, meta)
     assert main(["scene-ids", "--data-path", str(folder)]) == 0
     return folder

@@ -16,6 +16,7 @@ from datasets import (
     DOMAIN,
     FIRST,
     N_SCANS,
+    dagster_home_fixture,  # noqa: F401
     granule,
     names_in,
     scene_ids,
@@ -28,10 +29,7 @@ from PIL import Image
 from convml_data.geometry.local import LocalDomain
 from convml_data_dagster.cli import main
 
-
-@pytest.fixture(autouse=True)
-def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+pytestmark = pytest.mark.usefixtures("dagster_home")
 
 
 def meta_of(archive: str, scans: int = 3, **sampling: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def test_one_broken_scene_of_twenty_is_named_and_mended_alone(
     tmp_path: Path, simulated_archive: Path, instance: dg.DagsterInstance
 ) -> None:
     archive = copied(simulated_archive, tmp_path / "archive")
-    dataset = write_dataset(tmp_path / DATASET, archive)
+    dataset = write_dataset(tmp_path / DATASET, archive, dask=None)
     definitions = build_definitions([dataset])
     assert run(definitions, instance, ["scene_ids", "tile_plan"], dataset=DATASET).success
     assert list(instance.get_dynamic_partitions(f"{DATASET}_scenes")) == SCENE_IDS
