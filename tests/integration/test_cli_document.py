@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,8 @@ SCENES = [f"goes16__2020020214{minute}" for minute in ("00", "10", "20")]
 COUNTS = {"train": 10, "study": 2}
 TILE_LENGTH = 256e3
 FloatArray = npt.NDArray[np.float64]
+#: What a field truly is at degrees east and north at a time.
+Truth = Callable[[FloatArray, FloatArray, datetime], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -220,13 +223,19 @@ def red_truth(lon: FloatArray, lat: FloatArray, time: datetime) -> FloatArray:
     return 100 * truth.reflectance(2, lon, lat, time)
 
 
-def mean_truth(crs: pyproj.CRS, x: FloatArray, y: FloatArray, time: datetime) -> FloatArray:
+def blue_factor_truth(lon: FloatArray, lat: FloatArray, time: datetime) -> FloatArray:
+    return 100 * truth.reflectance_factor(1, lon, lat, time)
+
+
+def mean_truth(
+    crs: pyproj.CRS, x: FloatArray, y: FloatArray, time: datetime, true_values: Truth = red_truth
+) -> FloatArray:
     """The truth averaged over the cells around x and y, from 5 x 5 points in each."""
     parts = (np.arange(5) + 0.5) / 5 - 0.5
     step = x[1] - x[0]
     fine_x, fine_y = ((axis[:, np.newaxis] + step * parts).ravel() for axis in (x, y))
     lon, lat = pyproj.Proj(crs)(*np.meshgrid(fine_x, fine_y), inverse=True)
-    values = red_truth(lon, lat, time)
+    values = true_values(lon, lat, time)
     return values.reshape(len(y), 5, len(x), 5).mean(axis=(1, 3))
 
 
@@ -236,8 +245,8 @@ def displacement(found: FloatArray, expected: FloatArray) -> FloatArray:
     return np.asarray(-np.linalg.lstsq(slopes, (found - expected).ravel(), rcond=None)[0])
 
 
-def compare_with_truth(path: Path) -> None:
-    """A field on a local grid against the mean of the truth over its cells.
+def compare_with_truth(path: Path, name: str = "rgb_truecolor", true_values: Truth = red_truth) -> None:
+    """A field, of several bands its red, on a local grid against the mean of the truth over its cells.
 
     Bilinear samples of 0.5 km pixels, which are themselves samples, stand for the mean over a cell of
     1 km. That is off where the clouds' edges are sharper than a pixel, so that the median says how good
@@ -245,9 +254,9 @@ def compare_with_truth(path: Path) -> None:
     """
     with xr.open_dataset(path, engine="h5netcdf", decode_coords="all") as data:
         crs = pyproj.CRS.from_cf(data["local_projection"].attrs)
-        found = data["rgb_truecolor"].sel(bands="R").values.astype(float)
+        found = (data[name].sel(bands="R") if "bands" in data[name].dims else data[name]).values.astype(float)
         time = datetime.fromisoformat(data.attrs["scene_time"])
-        expected = mean_truth(crs, data["x"].values, data["y"].values, time)
+        expected = mean_truth(crs, data["x"].values, data["y"].values, time, true_values)
     assert np.isfinite(found).all()
     assert expected.std() > 3  # there are clouds
     assert np.median(np.abs(found - expected)) < 0.1
@@ -343,8 +352,7 @@ def test_the_wide_domain_of_the_document_has_no_gap(tmp_path: Path, monkeypatch:
         "l_meridional": "1000.0e+3",
     }
     meta["sampling"] = {"resolution": 4000}
-    # The shape is the same for every product; this one has a sixth of the pixels of all channels of truecolor.
-    meta["type"] = "singlechannel__refl_1"
+    meta["type"] = "singlechannel__refl_1"  # what is read is the same, of a sixth of the pixels of truecolor
     del meta["product_options"]
     monkeypatch.setenv("CONVML_GOES_ARCHIVE", str(tmp_path / "archive/noaa-{satellite}"))
     write_meta(folder, meta)
@@ -352,10 +360,10 @@ def test_the_wide_domain_of_the_document_has_no_gap(tmp_path: Path, monkeypatch:
     assert main(["regrid", "--data-path", str(folder)]) == 0
 
     name = f"{SCENES[0]}.nc"
-    for path in (folder / "rect" / name, folder / "source_data/goes16/truecolor_rgb/cropped" / name):
+    for path in (folder / "rect" / name, folder / "source_data/goes16/singlechannel__refl_1/cropped" / name):
         with xr.open_dataset(path, engine="h5netcdf") as data:
-            assert np.isfinite(data["rgb_truecolor"]).all()
+            assert np.isfinite(data["refl_1"]).all()
             assert data.attrs["valid_share"] == 1.0
-    compare_with_truth(folder / "rect" / name)
+    compare_with_truth(folder / "rect" / name, "refl_1", blue_factor_truth)
     with Image.open(folder / "rect" / name.replace(".nc", ".png")) as image:
         assert image.size == (750, 250)
