@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget
+from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster_fixtures import SCENE_IDS, files_of, simulated_archive_fixture, statuses, write_dataset  # noqa: F401
 from dagster_graphql.schema import create_schema
-from dagster_server import Server
+from dagster_server import LOCATION, Server
 
 from convml_data_dagster.cli import main
 from convml_data_dagster.instance import open_instance
@@ -54,12 +58,27 @@ class Asked(Server):
         return answer.data
 
 
+class InThisProcess(WorkspaceLoadTarget):
+    """The definitions of the present meta.yaml, without the process that serves them to a webserver."""
+
+    def __init__(self, folder: Path) -> None:
+        # Of another name each time, since Python loads a module once.
+        self._file = folder.parent / f"definitions_{uuid4().hex}.py"
+        self._file.write_text(
+            "from pathlib import Path\n"
+            "from convml_data_dagster.definitions import build_definitions\n"
+            f"defs = build_definitions([Path({str(folder)!r})])\n"
+        )
+
+    def create_origins(self) -> Sequence[InProcessCodeLocationOrigin]:
+        target = LoadableTargetOrigin(executable_path=sys.executable, python_file=str(self._file))
+        return [InProcessCodeLocationOrigin(target, location_name=LOCATION)]
+
+
 @contextmanager
-def webserver(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def webserver(home: Path, folder: Path) -> Iterator[Server]:
     """What the UI asks, answered by the definitions of the present meta.yaml."""
-    monkeypatch.setenv("CONVML_DATASETS", str(folder))
-    target = ModuleTarget("convml_data_dagster.definitions", None, str(folder), "convml-data")
-    with open_instance(home) as instance, WorkspaceProcessContext(instance, target) as process:
+    with open_instance(home) as instance, WorkspaceProcessContext(instance, InThisProcess(folder)) as process:
         yield Asked(process)
 
 
@@ -102,10 +121,10 @@ def edit(folder: Path, **sections: Any) -> None:
     (folder / "meta.yaml").write_text(yaml.safe_dump(meta | sections))
 
 
-def shown(home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | set[str]]:
+def shown(home: Path, folder: Path) -> dict[str, str | set[str]]:
     """For each asset how the UI shows it: whether it is in sync, and which of its partitions are made and failed."""
     found: dict[str, str | set[str]] = {}
-    with webserver(home, folder, monkeypatch) as server:
+    with webserver(home, folder) as server:
         for asset in PLANS:
             found[asset] = server.stale_status(key(asset))
         for asset in PER_SCENE:
@@ -140,10 +159,8 @@ def lasting(home: Path) -> dict[tuple[str, str], tuple[dict[str, Any], dict[str,
     return found
 
 
-def test_a_lost_record_is_rebuilt_from_the_files(
-    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert shown(home, folder, monkeypatch) == ALL_GREEN
+def test_a_lost_record_is_rebuilt_from_the_files(home: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(home, folder) == ALL_GREEN
     before, files = lasting(home), files_of(folder)
     reconcile(folder)
     assert "agrees with the files" in capsys.readouterr().out
@@ -163,16 +180,14 @@ def test_a_lost_record_is_rebuilt_from_the_files(
         f"tropics/regridded: files that Dagster did not know are recorded of {N_SCENES} scenes"
         in capsys.readouterr().out
     )
-    assert shown(home, folder, monkeypatch) == ALL_GREEN
+    assert shown(home, folder) == ALL_GREEN
     assert lasting(home) == before
     reconcile(folder)
     assert "agrees with the files" in capsys.readouterr().out
     assert files_of(folder) == files
 
 
-def test_deleted_runs_and_lost_files(
-    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_deleted_runs_and_lost_files(home: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with open_instance(home) as instance:
         assert set(statuses(instance, "tropics", "regridded").values()) == {"MATERIALIZED"}
         for run in instance.get_runs():
@@ -202,7 +217,7 @@ def test_deleted_runs_and_lost_files(
     reconcile(folder)
     assert "agrees with the files" in capsys.readouterr().out
     assert main(["backfill", "--missing-only", "--data-path", str(folder)]) == 0
-    with webserver(home, folder, monkeypatch) as server:
+    with webserver(home, folder) as server:
         for asset in ("cropped", "regridded", "triplet_tiles"):
             assert server.partition_counts(key(asset)) == {
                 "numMaterialized": N_SCENES,
@@ -216,7 +231,7 @@ OTHER_TILES = {"sampling": {**SAMPLING, "triplets": {**SAMPLING["triplets"], "ti
 
 
 def test_an_edit_marks_what_depends_on_it_and_only_that_is_made_again(
-    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit(folder, sampling={**SAMPLING, "method": "nearest"})
     assert main(["status", "--data-path", str(folder)]) == 0
@@ -226,14 +241,12 @@ def test_an_edit_marks_what_depends_on_it_and_only_that_is_made_again(
     assert "cropped: " not in said
     stale = {"regridded", "sliding_window_tiles", "triplet_tiles", "aux/fields/tiles"}
     expected = ALL_GREEN | {f"{asset} in sync": set() for asset in stale}
-    assert shown(home, folder, monkeypatch) == expected
+    assert shown(home, folder) == expected
 
     before = files_of(folder)
     stages = ["--stage", "regridded", "triplet_tiles", "sliding_window_tiles"]
     assert main(["backfill", "--data-path", str(folder), *stages]) == 0
-    assert shown(home, folder, monkeypatch) == expected | {
-        f"{asset} in sync": set(IDS) for asset in stale - {"aux/fields/tiles"}
-    }
+    assert shown(home, folder) == expected | {f"{asset} in sync": set(IDS) for asset in stale - {"aux/fields/tiles"}}
     changed = {name for name, written in files_of(folder).items() if before.get(name) != written}
     assert {name.split("/")[0] for name in changed if not name.startswith(".made_from")} == {
         *("rect", "rect-slidingwindow", "triplets"),
