@@ -69,7 +69,9 @@ def read_trajectories(path: Path) -> Trajectories:
     """The trajectories in a netCDF file.
 
     ``time`` has one dimension; ``lat`` and ``lon`` have it too and may have others, one of several
-    trajectories for example. Points without a position or time are passed over.
+    trajectories for example. Several trajectories may also lie one after the other along it, if a variable with the
+    attribute ``sample_dimension`` counts the points of each (CF's contiguous ragged array). Points without a position
+    or time are passed over.
 
     Raises
     ------
@@ -84,6 +86,7 @@ def read_trajectories(path: Path) -> Trajectories:
                 found = ", ".join(map(str, dataset.variables))
                 raise MetaError(f"the file has no {', '.join(missing)}, but {found}", where=where, remedy=_REMEDY)
             lat, lon, time = (dataset[name].load() for name in ("lat", "lon", "time"))
+            counts = [it.values for it in dataset.variables.values() if it.attrs.get("sample_dimension") in time.dims]
     except (OSError, ValueError, RuntimeError) as error:
         raise MetaError(f"this cannot be read as netCDF ({error})", where=where, remedy=_REMEDY) from error
     if not np.issubdtype(time.dtype, np.datetime64):
@@ -101,6 +104,14 @@ def read_trajectories(path: Path) -> Trajectories:
     times = time.broadcast_like(lat).transpose(*lat.dims).values.ravel().astype("datetime64[us]")
     lats, lons = (np.asarray(values, np.float64).ravel() for values in (lat.values, lon.values))
     number = np.repeat(np.arange(lat.size // max(1, time.size)), time.size)
+    if counts and not others:
+        if counts[0].sum() != time.size:
+            raise MetaError(
+                f"the trajectories are to have {counts[0].sum()} points in all, and there are {time.size}",
+                where=where,
+                remedy="Mend the variable with the attribute sample_dimension",
+            )
+        number = np.repeat(np.arange(counts[0].size), counts[0])
     there = np.isfinite(lats) & np.isfinite(lons) & ~np.isnat(times)
     if not there.any():
         raise MetaError("the file holds no point with time, lat and lon", where=where, remedy=_REMEDY)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from convml_data import cli
 from convml_data.simulate.command import add_simulate_command
 from convml_data_dagster.commands.backfill import add_backfill_command
+from convml_data_dagster.commands.flow import add_flow_command
 from convml_data_dagster.commands.reconcile import add_reconcile_command
 from convml_data_dagster.commands.reports import add_report_commands
 from convml_data_dagster.commands.scenes import add_scenes_command
@@ -27,6 +28,7 @@ _COMMANDS = (
     add_status_command,
     add_reconcile_command,
     add_report_commands,
+    add_flow_command,
     add_ui_command,
     add_simulate_command,
 )

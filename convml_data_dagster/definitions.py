@@ -19,6 +19,7 @@ from convml_data.meta.dataset import Dataset, dataset_name, dataset_paths_from_e
 from convml_data.meta.load import META_NAME
 from convml_data_dagster.assets.aux_plots import aux_plots_asset
 from convml_data_dagster.assets.chain import scene_chain
+from convml_data_dagster.assets.flow import flow_assets
 from convml_data_dagster.assets.reports import completeness_asset, files_asset
 from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, tile_plan_asset, trajectory_plan_asset
 from convml_data_dagster.assets.statistics import statistics_asset
@@ -75,7 +76,7 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         assets += [matches_asset(aux), scene_chain(aux)]
         if dataset.meta.image_function is not None and aux.meta.image_function is not None:
             assets.append(aux_plots_asset(aux))
-    return [*assets, completeness_asset(dataset), files_asset(dataset)]
+    return [*assets, *flow_assets(dataset), completeness_asset(dataset), files_asset(dataset)]
 
 
 def dataset_schedules(dataset: Dataset) -> list[dg.ScheduleDefinition]:

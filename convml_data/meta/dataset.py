@@ -16,6 +16,7 @@ from convml_data.errors import MetaError, PlanError
 from convml_data.fingerprints import fingerprint, fingerprint_of_file
 from convml_data.geometry.local import Domain, LocalDomain, LocalGrid
 from convml_data.meta.data import DataSection
+from convml_data.meta.flow import Flow
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
 from convml_data.meta.products import USER_FUNCTION, Product, UserFunction, parse_product
@@ -40,6 +41,8 @@ CODE_VERSIONS = {
     "trajectory_tiles": 1,
     "sliding_window_tiles": 1,
     "statistics": 1,
+    "flow": 1,
+    "flow_plots": 1,
 }
 
 #: Key of each kind of tiles in ``sampling``, and what to write there.
@@ -203,6 +206,11 @@ class Dataset:
         return SlidingWindowShape(asked.tile_N, asked.step or asked.tile_N)
 
     @property
+    def flow(self) -> Flow:
+        """How clouds are followed."""
+        return self.meta.flow or Flow()
+
+    @property
     def tile_length(self) -> float | None:
         """Side of a tile in metres, None where no tiles are asked for."""
         triplets = self.meta.sampling.triplets
@@ -336,6 +344,11 @@ class Dataset:
         if stage == "sliding_window_tiles":
             window = None if meta.sampling.sliding_window is None else list(self.sliding_window)
             return {"regridded": self.fingerprint("regridded"), "window": window}
+        if stage == "flow":
+            followed = self.flow.model_dump(mode="json", exclude={"plot_dt_max"})
+            return {"regridded": self.fingerprint("regridded"), "flow": followed}
+        if stage == "flow_plots":
+            return {"flow": self.fingerprint("flow"), "plot_dt_max": self.flow.plot_dt_max.total_seconds()}
         if stage == "statistics":
             return {"plan": self.fingerprint("tile_plan"), "tiles": self.fingerprint("triplet_tiles")}
         grid = {"domain": self._domain_inputs, "resolution": meta.sampling.resolution}

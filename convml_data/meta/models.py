@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from convml_data.meta.aux_products import AuxName, AuxProduct
 from convml_data.meta.data import MODELS, DataSection, schema_of_source
 from convml_data.meta.fields import LONGEST_SIDE, Given, Location, PositiveInteger, Section
+from convml_data.meta.flow import Flow
 from convml_data.meta.place import Domain, Trajectories
 from convml_data.meta.sampling import Sampling
 from convml_data.meta.sensor import Sensor
@@ -88,6 +89,12 @@ class Meta(DataSection):
         default_factory=Sensor,
         description="How the sensor looks for new scans.",
         examples=[{"wait_for_channels": "PT2H"}],
+    )
+
+    flow: Annotated[Flow | None, Given] = Field(
+        default=None,
+        description="How clouds are followed from scene to scene.",
+        examples=[{"max_num_trajectories": 400}],
     )
 
     aux_products: dict[AuxName, AuxProduct] = Field(

@@ -104,6 +104,14 @@ class Layout:
         """The plot of an auxiliary field below its scene."""
         return f"report/aux/{self.aux_name}/{scene_id}.png"
 
+    def flow(self, prefix: str) -> str:
+        """Trajectories of the clouds in scenes whose IDs begin alike."""
+        return f"flow/{prefix}.nc"
+
+    def flow_plots(self, prefix: str) -> str:
+        """Folder of the plots of these trajectories; their film lies beside it."""
+        return f"flow/plots/{prefix}"
+
     @property
     def trajectory_plan(self) -> str:
         """Which scene gives which tile around a trajectory, where."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
@@ -64,9 +64,17 @@ class Session:
             return stage
         return f"aux/{self.aux_name}/{'tiles' if stage == 'triplet_tiles' else stage}"
 
-    def materialize(self, *assets: str) -> None:
-        """Materialize unpartitioned assets of the dataset in one run; ConvmlError where that fails."""
-        cause = self._run(assets, {})
+    def materialize(self, *assets: str, config: Mapping[str, Any] | None = None) -> None:
+        """Materialize unpartitioned assets of the dataset in one run; ConvmlError where that fails.
+
+        Parameters
+        ----------
+        assets
+            Names below the dataset's.
+        config
+            What each of their steps is told, where it can be.
+        """
+        cause = self._run(assets, {}, config)
         if cause is not None:
             raise ConvmlError(cause)
 
@@ -111,12 +119,13 @@ class Session:
         size = self.dataset.meta.run.max_scenes
         return [scene_ids[start : start + size] for start in range(0, len(scene_ids), size)]
 
-    def _run(self, assets: Sequence[str], tags: dict[str, str]) -> str | None:
+    def _run(self, assets: Sequence[str], tags: dict[str, str], config: Mapping[str, Any] | None = None) -> str | None:
         """Materialize assets in one run; what failed, None where nothing did."""
         import dagster as dg
         from dagster._core.utils import make_new_run_id
 
         run_id = make_new_run_id()
+        steps = ["__".join([self.dataset.name, *asset.split("/")]) for asset in assets] if config else []
         execute = partial(
             self.definitions.resolve_implicit_global_asset_job_def().execute_in_process,
             run_id=run_id,
@@ -124,7 +133,10 @@ class Session:
             asset_selection=[dg.AssetKey([self.dataset.name, *asset.split("/")]) for asset in assets],
             tags=tags,
             # The terminal shows progress and one summary; the run's whole log is in the instance.
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config={
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                "ops": {step: {"config": dict(config or {})} for step in steps},
+            },
             raise_on_error=False,
         )
         try:

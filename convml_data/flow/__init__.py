@@ -1,0 +1,1 @@
+"""Clouds that are followed from scene to scene by optical flow."""
