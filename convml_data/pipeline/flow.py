@@ -127,7 +127,9 @@ def day_prefixes(store: DatasetStore) -> list[str]:
 
 
 def scenes_with_prefix(store: DatasetStore, prefix: str) -> tuple[LedgerRow, ...]:
-    """The scenes whose IDs begin so, in time order; PlanError where there is none."""
+    """The scenes whose IDs begin so, in time order; PlanError where there is none or the prefix is empty."""
+    if not prefix:
+        raise PlanError("no prefix is given", where="prefix", remedy="Leave the option out for each day by itself")
     scenes = current_ledger(store).scenes
     rows = tuple(row for row in scenes if row.scene_id.startswith(prefix))
     if not rows:

@@ -69,7 +69,7 @@ def _flow(arguments: argparse.Namespace) -> int:
 def _print_trajectories(made: Trajectories) -> None:
     """What there is of a prefix, and what is not as one would expect."""
     speed = f", median speed {made.median_speed:.1f} m/s" if made.count else ""
-    print(f"{made.prefix}: {made.count} trajectories in {made.scenes} scenes{speed}")
+    print(f"{made.prefix}: {made.count} trajectories, scenes {made.scenes}{speed}")
     for scene_id, reason in list(made.breaks.items())[:BREAKS_SHOWN]:
         print(f"  all end before {scene_id}: {reason}")
     if len(made.breaks) > BREAKS_SHOWN:

@@ -14,7 +14,8 @@ from convml_data_dagster.definitions import build_definitions, defs
 
 PER_SCENE = {"cropped", "regridded", "triplet_tiles"}
 REPORTS = {"report/completeness", "report/files"}
-ALL = PER_SCENE | REPORTS | {"scene_ids", "tile_plan", "statistics"}
+FLOW = {"flow/trajectories", "flow/plots"}
+ALL = PER_SCENE | REPORTS | FLOW | {"scene_ids", "tile_plan", "statistics"}
 NO_TILES = {"resolution": 2000.0}
 
 
@@ -49,6 +50,8 @@ def test_the_graph_of_a_dataset(tmp_path: Path) -> None:
         "tropics/regridded": {"cropped"},
         "tropics/triplet_tiles": {"cropped", "tile_plan"},
         "tropics/statistics": {"triplet_tiles"},
+        "tropics/flow/trajectories": {"regridded"},
+        "tropics/flow/plots": {"trajectories", "regridded"},
         "tropics/report/completeness": {"scene_ids"},
         "tropics/report/files": {"scene_ids"},
     }
@@ -94,14 +97,19 @@ def test_one_run_takes_many_scenes(tmp_path: Path) -> None:
 
 def test_a_dataset_without_triplets_has_no_tile_assets(tmp_path: Path) -> None:
     definitions = build_definitions([dataset(tmp_path / "tropics", sampling=NO_TILES)])
-    assert keys(definitions) == named("tropics", {"scene_ids", "cropped", "regridded"} | REPORTS)
+    assert keys(definitions) == named("tropics", {"scene_ids", "cropped", "regridded"} | REPORTS | FLOW)
 
 
 def test_assets_say_what_they_are(tmp_path: Path) -> None:
     found = specs(build_definitions([dataset(tmp_path / "tropics")]))
     assert all(len(spec.description or "") > 60 for spec in found.values())
     assert "60 x 60 cells" in (found["tropics/regridded"].description or "")
-    assert {spec.group_name for spec in found.values()} == {"tropics_scenes", "tropics_tiles", "tropics_report"}
+    assert {spec.group_name for spec in found.values()} == {
+        "tropics_scenes",
+        "tropics_tiles",
+        "tropics_flow",
+        "tropics_report",
+    }
     assert found["tropics/cropped"].kinds == {"netcdf", "png"}
     in_zarr = specs(build_definitions([dataset(tmp_path / "other", storage={"format": "zarr"})]))
     assert in_zarr["other/cropped"].kinds == {"zarr", "png"}
@@ -133,7 +141,7 @@ def test_editing_the_sampling_makes_only_what_depends_on_it_out_of_date(tmp_path
     before = specs(build_definitions([dataset(folder, sampling=NO_TILES)]))
     after = specs(build_definitions([dataset(folder, sampling={"resolution": 1000.0})]))
     changed = {key for key in before if before[key].code_version != after[key].code_version}
-    assert changed == {"tropics/regridded"}
+    assert changed == {"tropics/regridded"} | named("tropics", FLOW)
 
     tiles = {"N_triplets": 2, "tile_N": 8}
     before, after = (

@@ -106,7 +106,7 @@ def test_definitions_of_a_dataset_need_nothing_that_computes(tmp_path: Path) -> 
         "from pathlib import Path\n"
         "from convml_data_dagster.definitions import build_definitions\n"
         f"keys = build_definitions([Path({str(tmp_path)!r})]).resolve_all_asset_keys()\n"
-        "assert len(keys) == 8, keys"
+        "assert len(keys) == 10, keys"
     )
     assert loaded.isdisjoint(HEAVY - {"dagster"} | {"h5py", "zarr", "PIL"})
 

@@ -26,6 +26,7 @@ from convml_data.meta.dataset import (
     load_dataset,
     load_datasets,
 )
+from convml_data.meta.flow import Flow
 from convml_data.meta.load import parse_meta, read_meta
 from convml_data.meta.model_files import CoordinateNames, TimeCoordinate
 from convml_data.meta.models import Meta
@@ -972,6 +973,7 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
         TrajectoryTiles,
         SlidingWindow,
         Accept,
+        Flow,
     }
     assert {section.__name__ for section in sections} == {"Meta", *json_schema()["$defs"]} - {"TimeSpan"}
     for section in sections:
@@ -1021,9 +1023,13 @@ def write(folder: Path, text: str = DOCUMENT) -> Path:
 OTHER_TILES = ("trajectory_plan", "trajectory_tiles", "sliding_window_tiles")
 
 
+#: Stages that follow from all of another.
+WHOLES = ("statistics", "flow", "flow_plots")
+
+
 def fingerprints(folder: Path, text: str) -> dict[str, str]:
     dataset = load_dataset(write(folder, text))
-    return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS if stage not in (*OTHER_TILES, "statistics")}
+    return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS if stage not in (*OTHER_TILES, *WHOLES)}
 
 
 def test_a_dataset_of_the_example(tmp_path: Path) -> None:

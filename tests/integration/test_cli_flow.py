@@ -1,0 +1,267 @@
+"""Clouds that are followed: against the known truth, as tiles that follow them, kept, refused, and in the record."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+from datasets import (
+    DOMAIN,
+    FIRST,
+    end_of,
+    names_in,
+    scene_ids,
+    small_archive_fixture,  # noqa: F401
+    small_meta,
+    write_meta,
+)
+from PIL import Image
+
+from convml_data.simulate import truth
+from convml_data_dagster.cli import main
+from convml_data_dagster.instance import dagster_home, open_instance
+
+pytest.importorskip("cv2", reason="needs the extra flow")
+
+DAY = "goes16__20200202"
+SCENES = scene_ids(4)
+MOST = 24
+
+
+def meta_of(archive: str, **sections: Any) -> dict[str, Any]:
+    return (
+        small_meta(archive, scans=len(SCENES))
+        | {"sampling": {"resolution": 1000.0}, "flow": {"max_num_trajectories": MOST}}
+        | sections
+    )
+
+
+def opened(path: Path) -> xr.Dataset:
+    with xr.open_dataset(path, engine="h5netcdf", decode_coords="all") as data:
+        return data.load()
+
+
+@pytest.fixture(scope="module")
+def followed(small_archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset on cells of 1 km, 10 minutes apart, whose clouds have been followed; not to be changed."""
+    folder = tmp_path_factory.mktemp("followed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(folder / ".dagster"))
+        write_meta(folder / "trades", meta_of(small_archive))
+        assert main(["flow", "--data-path", str(folder / "trades")]) == 0
+    return folder / "trades"
+
+
+@pytest.fixture(name="dataset")
+def dataset_fixture(followed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, with an instance of its own."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+    return Path(shutil.copytree(followed, tmp_path / "trades"))
+
+
+def flow(dataset: Path, *options: str) -> int:
+    return main(["flow", "--data-path", str(dataset), *options])
+
+
+# Against the truth
+
+
+def test_the_velocity_of_simulated_clouds_is_recovered(followed: Path) -> None:
+    data = opened(followed / f"flow/{DAY}.nc")
+    assert data.sizes["trajectory"] > MOST
+    assert data["row_size"].values.mean() > 3
+    assert np.bincount(data["scene"]).max() == MOST
+    expected = np.stack(truth.velocity(data["lon"].values, data["lat"].values))
+    found = np.stack([data["u"].values, data["v"].values])
+    error = np.hypot(*(found - expected)) / np.hypot(*expected)
+    assert np.median(error) < 0.01
+    assert np.percentile(error, 95) < 0.05
+
+
+def test_trajectories_stay_on_their_clouds(followed: Path) -> None:
+    data = opened(followed / f"flow/{DAY}.nc")
+    trajectory = np.repeat(data["trajectory"].values, data["row_size"].values)
+    for number in np.flatnonzero(data["row_size"].values == len(SCENES)):
+        mine = trajectory == number
+        lon, lat = data["lon"].values[mine], data["lat"].values[mine]
+        seconds = (data["time"].values[mine] - data["time"].values[mine][0]) / np.timedelta64(1, "s")
+        for at in range(1, len(SCENES)):
+            x, y = DOMAIN.from_lonlat(*truth.displaced(lon[0], lat[0], float(seconds[at])))
+            away = np.hypot(x - data["x"].values[mine][at], y - data["y"].values[mine][at])
+            assert away < 1000 * max(1, 0.3 * at)
+
+
+def test_times_are_those_of_the_scans_and_positions_those_of_the_grid(followed: Path) -> None:
+    data = opened(followed / f"flow/{DAY}.nc")
+    assert list(data["scene_id"].values) == SCENES
+    starts = [opened(followed / f"rect/{scene_id}.nc").attrs["scene_time"] for scene_id in SCENES]
+    np.testing.assert_array_equal(data["scene_time"], np.array(starts, "datetime64[us]"))
+    np.testing.assert_array_equal(data["time"], data["scene_time"].values[data["scene"]])
+    x, y = DOMAIN.from_lonlat(data["lon"], data["lat"])
+    np.testing.assert_allclose([x, y], [data["x"], data["y"]], atol=0.01)
+
+
+def test_each_scene_has_a_plot_and_the_day_a_film(followed: Path) -> None:
+    assert names_in(followed / f"flow/plots/{DAY}") == {f"{scene_id}.png" for scene_id in SCENES}
+    plot = np.asarray(Image.open(followed / f"flow/plots/{DAY}/{SCENES[3]}.png").convert("RGB"), int)
+    coloured = np.ptp(plot, axis=-1) > 120
+    assert 0.005 < coloured.mean() < 0.3
+    assert (followed / f"flow/plots/{DAY}.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_tiles_follow_the_clouds(followed: Path, small_archive: str, dataset: Path) -> None:
+    tile_n = 24
+    around = {"resolution": 1000.0, "trajectories": {"tile_N": tile_n}}
+    source = {"filepath": f"{followed}/flow/{DAY}.nc", "max_dt": "PT1M"}
+    following = write_meta(
+        dataset.parent / "following", meta_of(small_archive, sampling=around, trajectories=source, image_function=None)
+    )
+    assert main(["tiles", "--data-path", str(following)]) == 0
+    data = opened(followed / f"flow/{DAY}.nc")
+    assert len(list((following / "trajectories").glob("*.nc"))) == data.sizes["obs"]
+
+    whole = data["trajectory"].values[data["row_size"].values == len(SCENES)]
+    assert whole.size > 5
+    first_scene, last_scene = (opened(followed / f"rect/{SCENES[at]}.nc")["rgb_truecolor"].values[0] for at in (0, -1))
+    with_cloud, without = [], []
+    for number in whole:
+        tiles = [opened(following / f"trajectories/{scene_id}__{number:05d}.nc") for scene_id in SCENES]
+        images = [tile["rgb_truecolor"].values[0] for tile in tiles]
+        with_cloud.append(np.corrcoef(images[0].ravel(), images[-1].ravel())[0, 1])
+        described = yaml.safe_load((following / f"trajectories/{SCENES[0]}__{number:05d}.yml").read_text())
+        assert described["trajectory_offset_s"] == 0
+        j, i = (int(described["loc"][name] / 1e3) + 60 - tile_n // 2 for name in ("y_c", "x_c"))
+        if min(i, j) >= 0 and max(i, j) + tile_n <= 120:
+            place = slice(j, j + tile_n), slice(i, i + tile_n)
+            without.append(np.corrcoef(first_scene[place].ravel(), last_scene[place].ravel())[0, 1])
+    assert np.median(with_cloud) > 0.95
+    assert np.median(without) < 0.5
+
+
+# What is made, kept and refused
+
+
+def test_what_is_there_is_kept_and_made_anew_where_the_options_are_others(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [dataset / f"flow/{DAY}.nc", dataset / f"flow/plots/{DAY}/{SCENES[0]}.png"]
+    before = [(path.stat().st_mtime_ns, path.read_bytes()) for path in files]
+    assert flow(dataset) == 0
+    assert [path.stat().st_mtime_ns for path in files] == [time for time, _ in before]
+
+    assert flow(dataset, "--max-num-trajectories", "10", "--min-point-distance", "20e3") == 0
+    assert f"{DAY}: " in capsys.readouterr().out
+    data = opened(files[0])
+    assert np.bincount(data["scene"]).max() == 10
+    assert data.attrs["min_point_distance"] == 20e3
+    assert files[1].read_bytes() != before[1][1]
+
+    meta = yaml.safe_load((dataset / "meta.yaml").read_text())
+    write_meta(dataset, meta | {"flow": {"max_num_trajectories": 10, "min_point_distance": 20e3}})
+    written = [path.stat().st_mtime_ns for path in files]
+    assert flow(dataset) == 0
+    assert [path.stat().st_mtime_ns for path in files] == written
+
+
+def test_a_prefix_takes_some_scenes_of_a_day(dataset: Path) -> None:
+    assert flow(dataset, "--prefix", "goes16__20200202143") == 0
+    assert list(opened(dataset / "flow/goes16__20200202143.nc")["scene_id"].values) == SCENES[3:]
+    assert names_in(dataset / "flow/plots/goes16__20200202143") == {f"{SCENES[3]}.png"}
+
+
+def test_no_cloud_is_followed_across_a_gap(
+    small_archive: str, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = {"t_start": FIRST + timedelta(minutes=50), "t_end": end_of(7)}
+    intervals = {"intervals": [{"t_start": FIRST, "t_end": end_of(2)}, late]}
+    write_meta(dataset, meta_of(small_archive, time=intervals))
+    assert flow(dataset) == 0
+    said = "all end before goes16__202002021450: it starts 0:40:00 after goes16__202002021410, dt_max 0:30:00"
+    assert said in capsys.readouterr().out
+    data = opened(dataset / f"flow/{DAY}.nc")
+    stop = np.cumsum(data["row_size"].values)
+    spans = [data["scene"].values[[stop[n] - size, stop[n] - 1]] for n, size in enumerate(data["row_size"].values)]
+    assert {(first > 1, last > 1) for first, last in spans} == {(False, False), (True, True)}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--prefix", "goes17"], "no scene ID begins with 'goes17'. They go from goes16__202002021400 to"),
+        (["--prefix", ""], "no prefix is given"),
+        (["--dt-max", "30"], "flow.dt_max: '30' is not a duration; write it in ISO 8601"),
+        (["--min-point-distance", "0"], "flow.min_point_distance: '0' is out of range; it must be above 0"),
+        (["--band", "bt_13"], "flow.band: 'bt_13' names a band of truecolor"),
+    ],
+)
+def test_options_that_cannot_be(
+    dataset: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    before = (dataset / f"flow/{DAY}.nc").stat().st_mtime_ns
+    assert flow(dataset, *options) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert (dataset / f"flow/{DAY}.nc").stat().st_mtime_ns == before
+
+
+def test_unknown_keys_of_the_section_are_errors(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    meta = yaml.safe_load((dataset / "meta.yaml").read_text())
+    write_meta(dataset, meta | {"flow": {"max_trajectories": 10}})
+    assert flow(dataset) == 1
+    assert "flow.max_trajectories: unknown key (value 10); did you mean max_num_traj" in capsys.readouterr().err
+
+
+def test_without_opencv_nothing_is_begun(
+    small_archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    folder = write_meta(tmp_path / "new", meta_of(small_archive))
+    assert flow(folder) == 1
+    assert "pip install 'convml-data[flow]'" in capsys.readouterr().err
+    assert names_in(folder) == {"meta.yaml"}
+
+
+def test_bands_and_pictures_by_nobody(small_archive: str, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Fields are followed by the band that is named, also where pictures of them are not wanted."""
+    meta = meta_of(small_archive, image_function=None) | {"type": "multichannel__refl_1__refl_3"}
+    meta["time"] = {"t_start": FIRST, "t_end": end_of(2)}
+    del meta["product_options"]
+    folder = write_meta(dataset.parent / "fields", meta)
+    assert flow(folder, "--band", "refl_2") == 1
+    assert "there is no band 'refl_2'. Write refl_1 or refl_3" in capsys.readouterr().err
+    assert flow(folder, "--band", "refl_3") == 0
+    data = opened(folder / f"flow/{DAY}.nc")
+    assert '"band":"refl_3"' in data.attrs["options"]
+    expected = np.stack(truth.velocity(data["lon"].values, data["lat"].values))
+    error = np.hypot(*(np.stack([data["u"].values, data["v"].values]) - expected)) / np.hypot(*expected)
+    assert np.median(error) < 0.05
+
+
+# In the record
+
+
+def test_the_record_of_the_ui_has_numbers_and_a_picture(followed: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(followed.parent / ".dagster"))
+        instance = open_instance(dagster_home(followed))
+        found = {}
+        for asset in ("trajectories", "plots"):
+            event = instance.get_latest_materialization_event(dg.AssetKey(["trades", "flow", asset]))
+            assert event is not None
+            assert event.asset_materialization is not None
+            found[asset] = event.asset_materialization.metadata
+    data = opened(followed / f"flow/{DAY}.nc")
+    assert found["trajectories"]["trajectories"].value == data.sizes["trajectory"]
+    assert found["trajectories"]["median_speed"].value == pytest.approx(8.2, rel=0.03)
+    assert found["plots"]["plots"].value == len(SCENES)
+    for metadata in found.values():
+        assert str(metadata["picture"].value).startswith(f"![{DAY}](data:image/png;base64,")
