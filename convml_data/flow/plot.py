@@ -66,7 +66,7 @@ def flow_plot(
         drawn = LineCollection(ways, linewidths=1.2, alpha=opacity, **colours)
         drawn.set_array(speed[here])
         axes.add_collection(drawn)
-    dots = axes.scatter(x[here], y[here], s=9, c=speed[here], linewidths=0, zorder=3, **colours)
+    dots = axes.scatter(x[here], y[here], s=16, c=speed[here], edgecolors="white", linewidths=0.6, zorder=3, **colours)
     figure.colorbar(dots, ax=axes, label="speed [m s$^{-1}$]", shrink=0.9)
     moment = np.datetime_as_string(flow["scene_time"].values[scene], unit="s").replace("T", " ")
     shown = f"{dt_max.total_seconds() / 60:g} min back (opaque) and ahead (faint)"

@@ -1,10 +1,10 @@
 """Make the pictures of the documentation, each by the command that a user runs.
 
 ``python docs/pictures/make.py [FOLDER]``. Each picture is that of the first regridded scene of a dataset, made by
-``convml-data regrid``. Most are of a simulated archive. Those of level 2 products, of composites at night and of
-models need real files: granules in ``noaa-goes16`` and ``noaa-goes17`` as in the public buckets, and model output in
-``les``, below FOLDER or, without it, below the folder that the environment variable CONVML_SHARED_DATA names.
-Pictures whose files are not there are left as they are, and are named at the end.
+``convml-data regrid``, unless it says what else it shows. Most are of a simulated archive. Those of level 2 products,
+of composites at night and of models need real files: granules in ``noaa-goes16`` and ``noaa-goes17`` as in the public
+buckets, and model output in ``les``, below FOLDER or, without it, below the folder that the environment variable
+CONVML_SHARED_DATA names. Pictures whose files are not there are left as they are, and are named at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,10 +30,12 @@ HERE = Path(__file__).resolve().parent
 EXAMPLE = HERE.parents[1] / "examples" / "split_window"
 
 LONGEST_SIDE = 400
+LONGEST_SIDE_OF_PLOTS = 560
 MOST_BYTES = 60_000
 
 TRADES = {"central_latitude": 13.3, "central_longitude": -57.72, "l_zonal": 300e3, "l_meridional": 240e3}
 AFTERNOON = {"t_start": "2020-02-02T14:00", "t_end": "2020-02-02T14:30"}
+LONG_AFTERNOON = AFTERNOON | {"t_end": "2020-02-02T15:50"}
 CHANNELS = (1, 2, 3, 4, 5, 13, 14, 15)
 
 NIGHT = {"t_start": "2019-12-01T10:27", "t_end": "2019-12-01T10:28"}
@@ -52,11 +54,17 @@ class Picture:
         The ``meta.yaml``.
     needs
         What must be below the folder of real files; None where a simulated archive gives it all.
+    command
+        Of ``convml-data``, which makes it.
+    shows
+        Pattern of the files that it makes, of which the one in the middle is taken; None for the first scene.
     """
 
     name: str
     meta: Mapping[str, Any]
     needs: str | None = None
+    command: str = "regrid"
+    shows: str | None = None
 
 
 def simulated(name: str, product: str, resolution: float = 1000.0, **keys: Any) -> Picture:
@@ -76,6 +84,11 @@ def granules(name: str, source: str, product: str, needs: str, resolution: float
     """Files of the public archive; fields of level 2 have gaps, of which interpolation would make more."""
     sampling = {"resolution": resolution, "method": "nearest" if "-L2-" in needs else "bilinear"}
     return Picture(name, {"source": source, "product": product, "sampling": sampling} | keys, f"noaa-{source}/{needs}")
+
+
+def followed(picture: Picture) -> Picture:
+    """The trajectories of the clouds."""
+    return replace(picture, command="flow", shows="flow/plots/*/*.png")
 
 
 def night(name: str, product: str) -> Picture:
@@ -127,6 +140,23 @@ PICTURES = (
         domain={"central_latitude": 31.6, "central_longitude": -95.3, "l_zonal": 800e3, "l_meridional": 600e3},
         image={"vmin": 0, "vmax": 0.3, "cmap": "viridis"},
     ),
+    followed(
+        simulated(
+            "flow_trades", "truecolor_rgb", time=LONG_AFTERNOON, flow={"min_point_distance": 24e3}, **WITHOUT_TABLES
+        )
+    ),
+    followed(
+        granules(
+            "flow_vapour",
+            "goes16",
+            "singlechannel__bt_10",
+            "ABI-L1b-RadC/2022/275/11",
+            2000.0,
+            sector="C",
+            time={"t_start": "2022-10-02T11:00", "t_end": "2022-10-02T11:10"},
+            domain={"central_latitude": 33, "central_longitude": -90, "l_zonal": 2400e3, "l_meridional": 1600e3},
+        )
+    ),
     model(
         "model_plane",
         "singlechannel__u",
@@ -156,19 +186,21 @@ def make(pictures: Sequence[Picture], real: Path | None) -> list[str]:
                 missing.append(f"{picture.name}.png needs {picture.needs}")
                 continue
             dataset = _write_dataset(folder, picture, real)
-            _run("regrid", "--data-path", str(dataset))
-            scene = min((dataset / "rect").glob("*.png"))
-            _save(scene, HERE / f"{picture.name}.png")
+            _run(picture.command, "--data-path", str(dataset))
+            shown = sorted(dataset.glob(picture.shows or "rect/*.png"))
+            made = shown[len(shown) // 2 if picture.shows else 0]
+            _save(made, HERE / f"{picture.name}.png", LONGEST_SIDE_OF_PLOTS if picture.shows else LONGEST_SIDE)
     return missing
 
 
 def _simulate(archive: Path) -> None:
-    span = ("--t-start", AFTERNOON["t_start"], "--t-end", AFTERNOON["t_end"])
+    span, long_span = (("--t-start", it["t_start"], "--t-end", it["t_end"]) for it in (AFTERNOON, LONG_AFTERNOON))
     place = ("--lat", str(TRADES["central_latitude"]), "--lon", str(TRADES["central_longitude"]))
     goes = ("--satellite", "goes16", "--extent", "300e3", "--channels", ",".join(map(str, CHANNELS)))
     ceres = ("--source", "ceres", "--satellite", "goes16n", "--extent", "900e3")
     for of_source in (goes, ceres):
         _run("simulate", str(archive), *of_source, *span, *place)
+    _run("simulate", str(archive), *goes[:-1], "1,2,3", *long_span, *place)
 
 
 def _write_dataset(folder: Path, picture: Picture, real: Path | None) -> Path:
@@ -201,13 +233,16 @@ def _run(*arguments: str) -> None:
         sys.exit(f"convml-data {' '.join(arguments)} failed:\n{output.getvalue()}")
 
 
-def _save(scene: Path, path: Path) -> None:
+def _save(scene: Path, path: Path, longest_side: int) -> None:
     """Keep the picture, shrunk if it is large, in fewer colours if its file would be."""
     with Image.open(scene) as image:
-        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
         image.save(path, optimize=True)
         if path.stat().st_size > MOST_BYTES:
-            image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+            image = image.convert("RGB")
+            for colours in (256, 64, 32):
+                if path.stat().st_size > MOST_BYTES:
+                    image.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def main() -> None:
