@@ -1172,9 +1172,9 @@ def test_new_code_makes_new_fingerprints(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_fingerprints_of_other_tiles(tmp_path: Path) -> None:
-    def made_from(sampling: str, trajectories: str = "filepath: a.nc") -> dict[str, str]:
+    def made_from(sampling: str, trajectories: str = "filepath: a.nc", more: str = "") -> dict[str, str]:
         text = changed(("  resolution: 1000.0", f"  resolution: 1000.0\n{sampling}"), add="")
-        dataset = load_dataset(write(tmp_path, text + f"trajectories: {{{trajectories}}}\n"))
+        dataset = load_dataset(write(tmp_path, text + f"trajectories: {{{trajectories}}}\n{more}"))
         return {stage: dataset.fingerprint(stage) for stage in CODE_VERSIONS}
 
     (tmp_path / "a.nc").write_bytes(b"one")
@@ -1196,7 +1196,11 @@ def test_fingerprints_of_other_tiles(tmp_path: Path) -> None:
         "trajectory_tiles",
         "sliding_window_tiles",
         "statistics",
+        "flow",
+        "flow_plots",
     }
+    assert differ(made_from(both, more="flow: {plot_dt_max: PT1H}\n")) == {"flow_plots"}
+    assert differ(made_from(both, more="flow: {dt_max: PT1H}\n")) == {"flow", "flow_plots"}
     # Another plan takes tiles of the same kind from other places.
     assert differ(made_from(f"{both}\n  seed: 1")) == {"tile_plan", "statistics"}
 
