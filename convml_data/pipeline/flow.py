@@ -33,8 +33,9 @@ from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import scene_fingerprint, whole_picture
 from convml_data.pipeline.style import dataset_style
 from convml_data.scenes.ledger import LedgerRow
-from convml_data.store.arrays import DAMAGED, ArrayStore, write_netcdf
+from convml_data.store.arrays import DAMAGED, ArrayStore
 from convml_data.store.dataset import DatasetStore
+from convml_data.store.own_netcdf import write_netcdf
 
 #: Cells from a new point to any other, unless meta.yaml gives metres.
 DEFAULT_DISTANCE = 10

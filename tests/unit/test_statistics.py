@@ -24,7 +24,7 @@ from convml_data.report.statistics import (
     read_statistics,
     tile_statistics,
 )
-from convml_data.store.arrays import write_netcdf
+from convml_data.store.own_netcdf import write_netcdf
 
 
 def tile(values: npt.ArrayLike, name: str = "00000_anchor", **attributes: Any) -> xr.Dataset:
