@@ -46,7 +46,7 @@ _TIME_OF_DAY = len("HHMM")
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Trajectories on disk.
+    """What there is to say of trajectories on disk.
 
     Parameters
     ----------
@@ -54,44 +54,41 @@ class Trajectories:
         That the IDs of their scenes begin with.
     url
         Of the file.
-    flow
-        Its content, times decoded.
+    scenes
+        How many scenes they were looked for in.
+    count, points
+        How many there are, and how many points they have in all.
+    median_speed
+        Over all points, m/s; NaN where there is none.
+    breaks
+        Scenes to which no points were followed from the one before, with the reason.
+    unreadable
+        IDs of scenes that were passed over, since they cannot be read.
     """
 
     prefix: str
     url: str
-    flow: xr.Dataset
+    scenes: int
+    count: int
+    points: int
+    median_speed: float
+    breaks: Mapping[str, str]
+    unreadable: tuple[str, ...]
 
-    @property
-    def scenes(self) -> int:
-        """How many scenes they were looked for in."""
-        return int(self.flow.sizes["scenes"])
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return int(self.flow.sizes["trajectory"])
-
-    @property
-    def points(self) -> int:
-        """How many points they have in all."""
-        return int(self.flow.sizes["obs"])
-
-    @property
-    def median_speed(self) -> float:
-        """Over all points, m/s; NaN where there is none."""
-        speed = np.hypot(self.flow["u"].values, self.flow["v"].values)
-        return float(np.median(speed)) if self.points else float("nan")
-
-    @property
-    def breaks(self) -> dict[str, str]:
-        """Scenes to which no points were followed from the one before, with the reason."""
-        return dict(json.loads(self.flow.attrs["breaks"]))
-
-    @property
-    def unreadable(self) -> list[str]:
-        """IDs of scenes that were passed over, since they cannot be read."""
-        return str(self.flow.attrs["unreadable_scenes"]).split()
+    @classmethod
+    def of(cls, prefix: str, url: str, flow: xr.Dataset) -> Trajectories:
+        """Those in a file, by its content."""
+        speed = np.hypot(flow["u"].values, flow["v"].values)
+        return cls(
+            prefix,
+            url,
+            scenes=flow.sizes["scenes"],
+            count=flow.sizes["trajectory"],
+            points=flow.sizes["obs"],
+            median_speed=float(np.median(speed)) if speed.size else float("nan"),
+            breaks=json.loads(flow.attrs["breaks"]),
+            unreadable=tuple(str(flow.attrs["unreadable_scenes"]).split()),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,15 @@ def flow_options(dataset: Dataset, overrides: Mapping[str, Any]) -> Flow:
 
 
 def day_prefixes(store: DatasetStore) -> list[str]:
-    """The beginnings that the IDs of the dataset's scenes of a day have in common, in time order."""
-    return list(dict.fromkeys(row.scene_id[:-_TIME_OF_DAY] for row in current_ledger(store).scenes))
+    """The beginnings that the IDs of the scenes of a day have in common, in time order; PlanError without scenes."""
+    prefixes = list(dict.fromkeys(row.scene_id[:-_TIME_OF_DAY] for row in current_ledger(store).scenes))
+    if not prefixes:
+        raise PlanError(
+            "there is no scene to follow clouds in",
+            where=store.files.url(store.layout.ledger),
+            remedy="Correct `time`, `sector` or `archive` in meta.yaml",
+        )
+    return prefixes
 
 
 def scenes_with_prefix(store: DatasetStore, prefix: str) -> tuple[LedgerRow, ...]:
@@ -152,7 +156,7 @@ def make_trajectories(store: DatasetStore, prefix: str, options: Flow) -> Trajec
     PlanError
         No scene has the prefix.
     StoreError
-        Scenes are not on the dataset's grid yet, or one is damaged.
+        Scenes are not on the dataset's grid yet, one is damaged, or none can be read.
     ConvmlError
         OpenCV is not installed, or there is no such band.
     """
@@ -168,11 +172,17 @@ def make_trajectories(store: DatasetStore, prefix: str, options: Flow) -> Trajec
         )
     unreadable = tuple(row.scene_id for row in rows if not _is_regridded(store, row))
     rows = tuple(row for row in rows if row.scene_id not in unreadable)
+    if not rows:
+        raise StoreError(
+            f"none of {len(unreadable)} scenes can be read, the first being {unreadable[0]}",
+            where=store.files.url(store.layout.ledger),
+            remedy="The ledger says why; mend or wait for their files, and run `convml-data regrid`",
+        )
     made_from = _fingerprint(store, rows, options, style)
     name = store.layout.flow(prefix)
     kept = _stored(store, prefix)
-    if kept is not None and kept.flow.attrs.get("fingerprint") == made_from:
-        return kept
+    if kept is not None and kept.attrs.get("fingerprint") == made_from:
+        return Trajectories.of(prefix, store.files.url(name), kept)
 
     grid, moments = store.dataset.grid, [_moment(row) for row in rows]
     why = breaks(moments, options.dt_max)
@@ -199,19 +209,12 @@ def make_trajectories(store: DatasetStore, prefix: str, options: Flow) -> Trajec
     }
     with store.files.writing(name) as path:
         write_netcdf(path, to_dataset(tracks, moments, grid, attributes))
-    return read_trajectories_of(store, prefix)
+    return trajectories_on_disk(store, prefix)
 
 
-def read_trajectories_of(store: DatasetStore, prefix: str) -> Trajectories:
-    """The trajectories of a prefix that are on disk; StoreError where there are none."""
-    stored = _stored(store, prefix)
-    if stored is None:
-        raise StoreError(
-            "there are no such trajectories, or they cannot be read",
-            where=store.files.url(store.layout.flow(prefix)),
-            remedy=_remedy(prefix),
-        )
-    return stored
+def trajectories_on_disk(store: DatasetStore, prefix: str) -> Trajectories:
+    """What there is to say of the trajectories of a prefix; StoreError where there are none."""
+    return Trajectories.of(prefix, store.files.url(store.layout.flow(prefix)), _read(store, prefix))
 
 
 def make_plots(store: DatasetStore, prefix: str, options: Flow) -> Plots:
@@ -224,8 +227,8 @@ def make_plots(store: DatasetStore, prefix: str, options: Flow) -> Plots:
     StoreError
         There are no trajectories, or they are of other scenes than those that there are now.
     """
-    trajectories, rows = _current(store, prefix)
-    style, flow = _drawn_style(store), trajectories.flow
+    flow, rows = _current(store, prefix)
+    style = _drawn_style(store)
     seconds = options.plot_dt_max.total_seconds()
     made_from = fingerprint([CODE_VERSIONS["flow_plots"], flow.attrs["fingerprint"], seconds, style_fingerprint(style)])
     folder = store.layout.flow_plots(prefix)
@@ -235,7 +238,7 @@ def make_plots(store: DatasetStore, prefix: str, options: Flow) -> Plots:
     plots = []
     for number, name in enumerate(names):
         if whole_picture(store.files, name, made_from) is None:
-            store.files.write_bytes(name, _drawn(store, trajectories, number, options, style, made_from))
+            store.files.write_bytes(name, _drawn(store, flow, number, options, style, made_from))
         plots.append(store.files.read_bytes(name))
     moving, ending = film(plots)
     for other in {".mp4", ".gif"} - {ending}:
@@ -244,27 +247,29 @@ def make_plots(store: DatasetStore, prefix: str, options: Flow) -> Plots:
     return Plots(tuple(map(store.files.url, names)), store.files.url(f"{folder}{ending}"), plots[len(plots) // 2])
 
 
-def draw_middle(store: DatasetStore, trajectories: Trajectories, options: Flow) -> bytes:
-    """The plot of the scene halfway through trajectories, which is not kept."""
-    return _drawn(store, trajectories, trajectories.scenes // 2, options, _drawn_style(store))
+def draw_middle(store: DatasetStore, prefix: str, options: Flow) -> bytes:
+    """The plot of the scene halfway through the trajectories of a prefix, which is not kept."""
+    flow = _read(store, prefix)
+    return _drawn(store, flow, flow.sizes["scenes"] // 2, options, _drawn_style(store))
 
 
 def _drawn(
-    store: DatasetStore, trajectories: Trajectories, number: int, options: Flow, style: Style, made_from: str = ""
+    store: DatasetStore, flow: xr.Dataset, number: int, options: Flow, style: Style, made_from: str = ""
 ) -> bytes:
-    scene_id = str(trajectories.flow["scene_id"].values[number])
+    scene_id = str(flow["scene_id"].values[number])
     picture = scene_picture(_scene(store.scenes(["regridded"]), scene_id), style)
-    return flow_plot(picture, store.dataset.grid, trajectories.flow, number, options.plot_dt_max, made_from)
+    return flow_plot(picture, store.dataset.grid, flow, number, options.plot_dt_max, made_from)
 
 
-def _current(store: DatasetStore, prefix: str) -> tuple[Trajectories, tuple[LedgerRow, ...]]:
+def _current(store: DatasetStore, prefix: str) -> tuple[xr.Dataset, tuple[LedgerRow, ...]]:
     """Trajectories on disk and the rows of their scenes; StoreError where they are not of the present scenes."""
-    trajectories = read_trajectories_of(store, prefix)
+    flow = _read(store, prefix)
     rows = tuple(row for row in scenes_with_prefix(store, prefix) if _is_regridded(store, row))
-    options = Flow.model_validate_json(trajectories.flow.attrs["options"])
-    if trajectories.flow.attrs.get("fingerprint") != _fingerprint(store, rows, options, _followed_style(store)):
-        raise StoreError("these trajectories are of other scenes", where=trajectories.url, remedy=_remedy(prefix))
-    return trajectories, rows
+    options = Flow.model_validate_json(flow.attrs["options"])
+    if flow.attrs.get("fingerprint") != _fingerprint(store, rows, options, _followed_style(store)):
+        where = store.files.url(store.layout.flow(prefix))
+        raise StoreError("these trajectories are of other scenes", where=where, remedy=_remedy(prefix))
+    return flow, rows
 
 
 def _remedy(prefix: str) -> str:
@@ -317,7 +322,19 @@ def _scene(arrays: ArrayStore, scene_id: str) -> xr.Dataset:
         ) from error
 
 
-def _stored(store: DatasetStore, prefix: str) -> Trajectories | None:
+def _read(store: DatasetStore, prefix: str) -> xr.Dataset:
+    """Trajectories on disk, times decoded; StoreError where there are none."""
+    stored = _stored(store, prefix)
+    if stored is None:
+        raise StoreError(
+            "there are no such trajectories, or they cannot be read",
+            where=store.files.url(store.layout.flow(prefix)),
+            remedy=_remedy(prefix),
+        )
+    return stored
+
+
+def _stored(store: DatasetStore, prefix: str) -> xr.Dataset | None:
     """Trajectories on disk, None where there are none that can be read."""
     path = PurePosixPath(store.layout.flow(prefix))
     arrays = ArrayStore(store.files, str(path.parent), "netcdf")
@@ -325,6 +342,6 @@ def _stored(store: DatasetStore, prefix: str) -> Trajectories | None:
         return None
     try:
         with arrays.open(path.stem) as flow:
-            return Trajectories(prefix, arrays.url(path.stem), flow.load())
+            return flow.load()
     except DAMAGED:
         return None

@@ -67,9 +67,12 @@ def flow_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         with errors_as_failures():
             store = store_of(context, name)
             prefixes, options = config.of(store)
-            made = [make_trajectories(store, prefix, options) for prefix in prefixes]
+            made = []
+            for prefix in prefixes:
+                made.append(make_trajectories(store, prefix, options))
+                context.log.info(f"{prefix}: {made[-1].count} trajectories")
             fullest = max(made, key=lambda each: each.points)
-            picture = draw_middle(store, fullest, options)
+            picture = draw_middle(store, fullest.prefix, options)
         unreadable = [scene_id for each in made for scene_id in each.unreadable]
         if unreadable:
             context.log.warning(f"passed over, since they cannot be read: {', '.join(unreadable)}")

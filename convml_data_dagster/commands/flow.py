@@ -59,7 +59,7 @@ def _flow(arguments: argparse.Namespace) -> int:
         session.materialize_scenes("cropped", "regridded", runs=session.slices([row.scene_id for row in rows]))
     session.materialize("flow/trajectories", "flow/plots", config=config)
     for prefix in prefixes:
-        _print_trajectories(flow.read_trajectories_of(session.store, prefix))
+        _print_trajectories(flow.trajectories_on_disk(session.store, prefix))
     files = session.store.files
     print(f"trajectories: {files.url('flow')}")
     print(f"plots: {files.url('flow/plots')}")
