@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -55,11 +54,13 @@ class NoisyImage:
 
     def counts(self, window: Window) -> npt.NDArray[np.int16]:
         """Of a window, fill in space."""
+        from convml_data.kernels.noisy import fill
+
         part = self._grid.cropped(window)
         view = part.view
         distance = view.perspective_height + view.semi_major_axis
         out = np.empty(window.shape, np.int16)
-        _fill(
+        fill(
             out,
             self._counts,
             np.cos(part.y_rad),
@@ -68,7 +69,8 @@ class NoisyImage:
             np.sin(part.x_rad),
             (view.semi_major_axis / view.semi_minor_axis) ** 2,
             1 - (view.semi_major_axis / distance) ** 2,
-            (window.row0, window.col0),
+            window.row0,
+            window.col0,
             1 / self._factor,
             self._band.fill,
             _NOISE.get(self._band.channel, _NOISE_OF_BITS[self._band.bits]),
@@ -88,57 +90,3 @@ def _lattice(grid: FixedGrid, factor: int) -> FixedGrid:
 @lru_cache(maxsize=1)
 def _places(lattice: FixedGrid) -> tuple[FloatArray, FloatArray]:
     return lattice.lonlat()
-
-
-@numba.njit(nogil=True, cache=True)
-def _fill(
-    out: npt.NDArray[np.int16],
-    lattice: npt.NDArray[np.float32],
-    cos_y: FloatArray,
-    sin_y: FloatArray,
-    cos_x: FloatArray,
-    sin_x: FloatArray,
-    flattening: float,
-    limb: float,
-    first: tuple[int, int],
-    step: float,
-    fill: int,
-    noise: float,
-    seed: np.uint64,
-) -> None:
-    """Interpolated counts and noise of the pixels from (row, column) ``first`` on, fill in space.
-
-    A line of sight meets the ellipsoid where the equation of PUG volume 3, section 5.1.2.8.1 has a root.
-    """
-    # Four numbers of 16 bits have a sum that is normal for all that matters.
-    amplitude = np.float32(noise / np.sqrt(4 * (65536.0**2 - 1) / 12))
-    largest = np.float32(fill - 1)
-    for row in range(out.shape[0]):
-        v = (first[0] + row + 0.5) * step
-        i = int(v)
-        low = np.float32(v - i)
-        ellipse = cos_y[row] ** 2 + flattening * sin_y[row] ** 2
-        for column in range(out.shape[1]):
-            a = sin_x[column] ** 2 + cos_x[column] ** 2 * ellipse
-            if (cos_x[column] * cos_y[row]) ** 2 < a * limb:
-                out[row, column] = fill
-                continue
-            u = (first[1] + column + 0.5) * step
-            j = int(u)
-            right = np.float32(u - j)
-            upper = lattice[i, j] + right * (lattice[i, j + 1] - lattice[i, j])
-            lower = lattice[i + 1, j] + right * (lattice[i + 1, j + 1] - lattice[i + 1, j])
-            value = upper + low * (lower - upper)
-            # The finalizer of SplitMix64 (Steele et al. 2014) makes numbers of the pixel's.
-            bits = seed + np.uint64((first[0] + row) * 65536 + first[1] + column) * np.uint64(0x9E3779B97F4A7C15)
-            bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            bits ^= bits >> np.uint64(31)
-            total = (
-                np.int32(bits & np.uint64(0xFFFF))
-                + np.int32((bits >> np.uint64(16)) & np.uint64(0xFFFF))
-                + np.int32((bits >> np.uint64(32)) & np.uint64(0xFFFF))
-                + np.int32(bits >> np.uint64(48))
-            )
-            value += amplitude * np.float32(total - 131070)
-            out[row, column] = np.int16(min(max(value + np.float32(0.5), np.float32(0)), largest))

@@ -130,7 +130,7 @@ def test_kinds_say_where_files_and_work_are(tmp_path: Path, monkeypatch: pytest.
     assert {key for key, spec in public.items() if "s3" in spec.kinds} == {"b/scene_ids", "b/cropped"}
 
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:8786")
-    shared = specs(build_definitions([dataset(tmp_path / "c", storage={"root": "s3://bucket/c"})]))
+    shared = specs(build_definitions([dataset(tmp_path / "c", storage={"root": "s3://bucket/c"}, dask={})]))
     assert all("s3" in spec.kinds for spec in shared.values())
     assert {key for key, spec in shared.items() if "dask" in spec.kinds} == named("c", PER_SCENE)
     assert shared["c/triplet_tiles"].metadata["dagster/uri"] == "s3://bucket/c/triplets"
