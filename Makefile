@@ -45,11 +45,11 @@ ui: $(READY)
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The same with the lines that no test reaches, a fifth slower.
 coverage: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov=convml_data --cov=convml_data_dagster --cov-report=term:skip-covered
 
 # A team's installation on this machine: Postgres, S3, Dask, webserver and daemon; workers and runs are killed.
 test-cluster: $(READY)

@@ -39,7 +39,7 @@ def server(folder: Path) -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.slow
+@pytest.mark.waits
 def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, server: Server) -> None:
     unpartitioned = [("tropics", "scene_ids"), ("tropics", "tile_plan")]
     run_id = server.materialize(*unpartitioned)
