@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,20 @@ def in_files_fixture(tmp_path_factory: pytest.TempPathFactory, small_archive: st
     return folder
 
 
+@pytest.fixture(scope="module", name="in_stores")
+def in_stores_fixture(tmp_path_factory: pytest.TempPathFactory, small_archive: str) -> Path:
+    """The same with tiles in stores, without auxiliary tiles and statistics; to be copied."""
+    folder = tmp_path_factory.mktemp("stores") / NAME
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(folder.parent / "home"))
+        return make(folder, meta_of(small_archive, "zarr"))
+
+
+@pytest.fixture(name="dataset")
+def dataset_fixture(in_stores: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(in_stores, tmp_path / "stores" / NAME))
+
+
 def packed_in(dataset: Path, collection: str) -> PackedTiles:
     return PackedTiles(Files(str(dataset)), f"triplets/{collection}")
 
@@ -120,9 +135,11 @@ def test_the_tiles_are_those_in_files(in_files: Path, small_archive: str, tmp_pa
     assert packs(dataset, times_of_writing) == written
 
 
-def test_stores_are_the_same_bytes_for_any_number_of_workers(small_archive: str, tmp_path: Path) -> None:
-    one, two = (results(make(tmp_path / n / NAME, meta_of(small_archive, "zarr"), "--workers", n)) for n in ("1", "2"))
-    assert differing(one, two) == []
+def test_stores_are_the_same_bytes_for_any_number_of_workers(
+    in_stores: Path, small_archive: str, tmp_path: Path
+) -> None:
+    by_two = make(tmp_path / NAME, meta_of(small_archive, "zarr"), "--workers", "2")
+    assert differing(results(in_stores), results(by_two)) == []
 
 
 def test_snapped_tiles(small_archive: str, tmp_path: Path) -> None:
@@ -134,8 +151,7 @@ def test_snapped_tiles(small_archive: str, tmp_path: Path) -> None:
     assert_as_files(made["zarr"], made["files"])
 
 
-def test_auxiliary_tiles_come_one_by_one(in_files: Path, small_archive: str, tmp_path: Path) -> None:
-    dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"))
+def test_auxiliary_tiles_come_one_by_one(in_files: Path, dataset: Path, small_archive: str) -> None:
     assert main(["scene-ids", "--data-path", str(dataset), "--aux-name", AUX]) == 0
     assert main(["tiles", "--data-path", str(dataset), "--aux-name", AUX]) == 0
     collections = [path.parent.name for path in in_files.glob(f"triplets/{AUX}/*/*_anchor.nc")]
@@ -146,8 +162,7 @@ def test_auxiliary_tiles_come_one_by_one(in_files: Path, small_archive: str, tmp
     assert files_in(dataset / "triplets") == files_in(in_files / "triplets")
 
 
-def test_statistics_index_and_card(in_files: Path, small_archive: str, tmp_path: Path) -> None:
-    dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"))
+def test_statistics_index_and_card(in_files: Path, dataset: Path) -> None:
     assert main(["statistics", "--data-path", str(dataset)]) == 0
     name = "report/statistics/train.json"
     assert (dataset / name).read_bytes() == (in_files / name).read_bytes()
@@ -188,8 +203,7 @@ class TestChanges:
         assert packed_in(dataset, "train").stored() == sorted(tiles)
 
     @pytest.mark.parametrize("change", [{"tile_N": 12, "N_triplets": {"train": 3}}], ids=str)
-    def test_settings(self, small_archive: str, tmp_path: Path, change: dict[str, Any]) -> None:
-        dataset = make(tmp_path / "changed" / NAME, meta_of(small_archive, "zarr"))
+    def test_settings(self, dataset: Path, small_archive: str, tmp_path: Path, change: dict[str, Any]) -> None:
         made = {}
         for format_, folder in (("files", tmp_path / "anew" / NAME), ("zarr", dataset)):
             meta = meta_of(small_archive, format_)
@@ -210,9 +224,8 @@ class TestChanges:
         assert [name for name in differing(tiles, found) if name.startswith("triplets/")] == []
 
     def test_a_lost_store_and_a_cut_off_shard_are_made_again(
-        self, in_files: Path, small_archive: str, tmp_path: Path
+        self, in_files: Path, dataset: Path, small_archive: str
     ) -> None:
-        dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"))
         packed_in(dataset, "train").remove()
         shard = next((dataset / "triplets/study.zarr").glob("*/rgb_truecolor/c/0/0/0/0"))
         shard.write_bytes(shard.read_bytes()[:-9])
@@ -288,11 +301,10 @@ def test_another_format_is_an_error(small_archive: str, tmp_path: Path, capsys: 
     assert yaml.safe_load((dataset / "meta.yaml").read_text())["sampling"]["format"] == "netcdf"
 
 
-def test_tensors_are_those_of_files(in_files: Path, small_archive: str, tmp_path: Path) -> None:
+def test_tensors_are_those_of_files(in_files: Path, dataset: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed; `pip install 'convml-data[torch]'`")
     from convml_data.torch import TileDataset, TripletDataset
 
-    dataset = make(tmp_path / NAME, meta_of(small_archive, "zarr"))
     for ours, theirs in (
         (
             TripletDataset(folder, "train", missing=0.0, normalise=in_files / "report/statistics/train.json")
