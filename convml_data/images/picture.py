@@ -81,19 +81,20 @@ def field_picture(
             f"there are {len(values)} bands to draw, and the limits of pictures are those of {len(bands)}",
             remedy="Delete picture_style.json beside the scene ledger to have the limits made anew",
         )
-    shown = [(field - band.dark) / (band.bright - band.dark) for field, band in zip(values, bands, strict=True)]
-    if len(shown) == 1:
-        rgb = _coloured(np.clip(shown[0], 0, 1), colours)
-    else:
-        nothing = np.where(np.isfinite(shown[0]), 0.0, np.nan)
-        rgb = np.stack([*shown, nothing][:3])
-    return _image(np.clip(rgb, 0, 1), y_ascending)
+    shown = np.ascontiguousarray(values[:3], np.float32)
+    dark, bright = np.array([[band.dark, band.bright] for band in bands[:3]], np.float32).T.copy()
+    if len(shown) == 1 and colours != GREY:
+        shades = np.clip((shown[0] - dark) / (bright - dark), 0, 1)
+        return _image(_coloured(shades, colours), y_ascending)
+    from convml_data.kernels.levels import shade
+
+    picture = np.empty((*shown.shape[1:], 3), np.uint8)
+    shade(shown, dark, bright, MISSING_GREY, y_ascending, picture)
+    return Image.fromarray(picture)
 
 
 def _coloured(shades: npt.NDArray[np.floating], colours: str) -> npt.NDArray[np.floating]:
     """Shades from 0 to 1, shape (ny, nx), as red, green and blue, NaN where they are NaN."""
-    if colours == GREY:
-        return np.stack([shades] * 3)
     import matplotlib  # here, since most datasets are drawn without it
 
     rgba = matplotlib.colormaps[colours](np.nan_to_num(shades))

@@ -1,4 +1,4 @@
-"""Bands of reflectances as the levels of a picture."""
+"""Bands of a field as the levels of a picture."""
 
 from __future__ import annotations
 
@@ -43,3 +43,30 @@ def paint(
                 interval = min(max((bits >> shift) - first, 0), last)
                 level = lowest[interval] + (1 if bits >= thresholds[interval] else 0)
                 picture[shown, column, band] = level if there else missing
+
+
+@compiled(given("f4", 3), given("f4", 1), given("f4", 1), "u1", "b1", filled("u1", 3))
+def shade(
+    bands: npt.NDArray[np.float32],
+    dark: npt.NDArray[np.float32],
+    bright: npt.NDArray[np.float32],
+    missing: int,
+    upside_down: bool,
+    picture: npt.NDArray[np.uint8],
+) -> None:
+    """Each band between its limits: a single one as grey, two without blue; ``missing`` in all where one is NaN."""
+    count, rows, columns = bands.shape
+    for row in range(rows):
+        shown = rows - 1 - row if upside_down else row
+        for column in range(columns):
+            there = True
+            for band in range(count):
+                value = bands[band, row, column]
+                share = (value - dark[band]) / (bright[band] - dark[band])
+                share = np.float32(0) if share < 0 else np.float32(1) if share > 1 else share
+                there &= share == share
+                picture[shown, column, band] = np.uint8(np.rint(share * np.float32(255))) if there else missing
+            for band in range(count, 3):
+                picture[shown, column, band] = picture[shown, column, 0] if count == 1 else 0
+            if not there:
+                picture[shown, column, :] = missing

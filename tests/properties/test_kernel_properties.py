@@ -11,8 +11,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convml_data.images.picture import MISSING_GREY, truecolor_picture
+from convml_data.images.picture import MISSING_GREY, field_picture, truecolor_picture
 from convml_data.images.stretch import cira_levels, cira_stretch
+from convml_data.images.style import Band
 from convml_data.kernels import composite, counts, scattering
 from convml_data.regrid.apply import apply_index_map
 from convml_data.regrid.index_map import IndexMap
@@ -168,6 +169,20 @@ def test_levels_are_those_of_the_stretch(rgb: np.ndarray, ascending: bool) -> No
     levels = np.rint(cira_stretch(np.where(there, rgb, 0)) * 255)
     expected = np.moveaxis(np.where(there, levels, MISSING_GREY), 0, -1)
     np.testing.assert_array_equal(found, expected[::-1] if ascending else expected)
+
+
+@settings(deadline=None)  # the first may have to wait for the compiler
+@given(st.integers(1, 4).flatmap(lambda bands: arrays(np.float32, (bands, 2, 5), elements=PERCENT)), st.booleans())
+def test_shades_are_those_between_the_limits(values: np.ndarray, ascending: bool) -> None:
+    limits = [(10.0, 90.0), (90.0, 10.0), (0.0, 1.0), (0.0, 1.0)][: len(values)]
+    bands = tuple(Band(str(number), *ends) for number, ends in enumerate(limits))
+    found = np.asarray(field_picture(values, bands, y_ascending=ascending))[:: -1 if ascending else 1]
+    shares = [(band - dark) / (bright - dark) for band, (dark, bright) in zip(values, limits, strict=True)]
+    rgb = [shares * 3, [*shares, np.zeros_like(values[0])]][len(values) > 1][:3]
+    there = np.isfinite(rgb).all(axis=0)
+    exact = np.clip(rgb, 0, 1) * 255
+    np.testing.assert_allclose(found[there], np.moveaxis(exact, 0, -1)[there], atol=0.5001)
+    assert (found[~there] == MISSING_GREY).all()
 
 
 def test_levels_change_at_the_very_number_at_which_the_stretch_does() -> None:
