@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from convml_data.errors import StoreError
 from convml_data.store.arrays import UNREADABLE, plain
 from convml_data.store.files import Files
+from convml_data.store.sharded_rows import ShardedRows
 from convml_data.tiles.plan import TILE_TYPES
 
 #: Raised whenever a store is written in a way that older ones are not.
@@ -130,15 +130,19 @@ class PackedScene:
         StoreError
             The tiles have different variables, or they cannot be written.
         """
-        attributes = {"tiles": list(fingerprints), "fingerprints": list(fingerprints.values())}
         with self.files.writing(self.place) as path:
-            group = zarr.create_group(path, zarr_format=3, attributes=attributes)
-            _fill(group, len(fingerprints), iter(tiles), self.files.url(self.place))
-            group.attrs["sizes"] = {
-                file.relative_to(path).as_posix(): file.stat().st_size
-                for file in sorted(path.rglob("*"))
-                if file.is_file() and file.parent != path
+            path.mkdir()
+            _fill(path, len(fingerprints), iter(tiles), self.files.url(self.place))
+            attributes = {
+                "tiles": list(fingerprints),
+                "fingerprints": list(fingerprints.values()),
+                "sizes": {
+                    file.relative_to(path).as_posix(): file.stat().st_size
+                    for file in sorted(path.rglob("*"))
+                    if file.is_file()
+                },
             }
+            (path / "zarr.json").write_bytes(_head_of_group(attributes))
         for name in ("_attributes", "_arrays"):
             self.__dict__.pop(name, None)
 
@@ -298,7 +302,7 @@ class PackedTiles:
             Whether readers are shown complete triplets only.
         """
         attributes = {"format_version": FORMAT_VERSION, "whole_triplets": whole_triplets}
-        head = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=2).encode()
+        head = _head_of_group(attributes)
         if self.files.exists(self._head):
             if self.files.read_bytes(self._head) == head:
                 return
@@ -355,47 +359,37 @@ class PackedTiles:
         return lru_cache(_OPEN_SCENES)(self.scene)
 
 
-def _fill(group: Any, count: int, tiles: Iterator[PackedTile], where: str) -> None:
-    """Write tiles to the arrays of an empty group, a whole shard at a time."""
+def _head_of_group(attributes: Mapping[str, Any]) -> bytes:
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=2).encode()
+
+
+def _fill(place: Path, count: int, tiles: Iterator[PackedTile], where: str) -> None:
+    """Write tiles to the arrays of an empty group, of which a shard is in memory at a time, compressed."""
     first = next(tiles)
-    tiles, layout, shard = chain([first], tiles), _layout(first.data), min(count, _tiles_per_shard(first.data))
-    arrays = {name: _new_array(group, name, count, shard, like) for name, like in _numbers(first.data)}
-    descriptions = _new_array(group, _DESCRIPTION, count, shard, None)
-    for start in range(0, count, shard):
-        batch, rows = list(islice(tiles, shard)), slice(start, min(start + shard, count))
-        for tile in batch:
-            if _layout(tile.data) != layout:
-                raise StoreError(f"tiles differ in their variables: {layout} and {_layout(tile.data)}", where=where)
+    layout, shard = _layout(first.data), min(count, _tiles_per_shard(first.data))
+    arrays = {
+        name: ShardedRows(place / name, count, shard, ("tile", *map(str, like.dims)), like.shape, like.dtype)
+        for name, like in _numbers(first.data)
+    }
+    descriptions = ShardedRows(place / _DESCRIPTION, count, shard, ("tile",))
+    for tile in chain([first], tiles):
+        if _layout(tile.data) != layout:
+            raise StoreError(f"tiles differ in their variables: {layout} and {_layout(tile.data)}", where=where)
         for name, array in arrays.items():
-            array[rows] = np.stack([tile.data[name].values for tile in batch])
-        descriptions[rows] = np.array([_to_json(tile) for tile in batch], object)
+            array.append(tile.data.variables[name].values)
+        descriptions.append(_to_json(tile))
+    for array in (*arrays.values(), descriptions):
+        array.finish()
 
 
 def _tiles_per_shard(data: xr.Dataset) -> int:
     return max(1, SHARD_VALUES // max(variable.size for _, variable in _numbers(data)))
 
 
-def _new_array(group: Any, name: str, count: int, shard: int, like: xr.Variable | None) -> Any:
-    shape, dims = (() if like is None else like.shape), (() if like is None else like.dims)
-    return group.create_array(
-        name,
-        shape=(count, *shape),
-        dtype=str if like is None else like.dtype,
-        chunks=(1, *shape),
-        shards=(shard, *shape),
-        fill_value=np.nan if like is not None and like.dtype.kind == "f" else None,
-        compressors=[
-            BloscCodec(cname="zstd", clevel=1, shuffle="noshuffle" if like is None else "shuffle"),
-            Crc32cCodec(),
-        ],
-        dimension_names=["tile", *map(str, dims)],
-        config={"write_empty_chunks": True},  # also tiles of fill alone come back bit for bit
-    )
-
-
 def _numbers(data: xr.Dataset) -> list[tuple[str, xr.Variable]]:
     """The variables that are arrays of numbers, by name; single values and text are in the description."""
-    return [(name, data[name].variable) for name in _sorted(data.variables) if _is_numbers(data[name].variable)]
+    variables = {str(name): variable for name, variable in data.variables.items()}
+    return [(name, variables[name]) for name in sorted(variables) if _is_numbers(variables[name])]
 
 
 def _sorted(names: Iterable[Any]) -> list[str]:
@@ -418,7 +412,7 @@ def _to_json(tile: PackedTile) -> str:
             "attributes": _plain(data.attrs),
             # In one order for tiles that were made and tiles that were read, which come in others.
             "coordinates": _sorted(data.coords),
-            "variables": {name: _described(data[name].variable) for name in _sorted(data.variables)},
+            "variables": {name: _described(data.variables[name]) for name in _sorted(data.variables)},
             "yml": tile.yml,
         },
         ensure_ascii=False,
