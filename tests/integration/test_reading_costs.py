@@ -44,8 +44,8 @@ class Case(NamedTuple):
 
 CASES = [
     # A file of the size of a real one. Values in and around its own domain would lack noise.
-    Case("singlechannel__bt_13", (13,), "full", LocalDomain(0, -75, 10e3, 10e3), Costs(1_300_000, 14, 6_000_000)),
-    Case("truecolor_rgb", (1, 2, 3), "domain", DOMAIN, Costs(1_600_000, 14, 17_000_000)),
+    Case("singlechannel__bt_13", (13,), "full", LocalDomain(0, -75, 10e3, 10e3), Costs(500_000, 13, 6_000_000)),
+    Case("truecolor_rgb", (1, 2, 3), "domain", DOMAIN, Costs(1_300_000, 17, 17_000_000)),
 ]
 
 
@@ -88,6 +88,6 @@ def test_a_scene_costs_no_more_than_it_must(
         tracemalloc.stop()
     counters = link.counters()
     costs = Costs(counters.sent, counters.requests, allocated)
-    assert (costs.sent, costs.requests) == (crop.attrs["bytes_read"], crop.attrs["requests"])
+    assert costs.sent >= crop.attrs["bytes_read"] > 0
     for name, found, bound in zip(Costs._fields, costs, case.bounds, strict=True):
         assert found <= bound, name
