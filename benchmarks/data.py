@@ -123,10 +123,17 @@ def dataset(
     return folder
 
 
-def clear(
-    folder: Path, results: Sequence[str] = ("rect", "rect.zarr", "source_data/goes16/*/cropped", "triplets")
-) -> None:
-    """Remove what was made of a dataset's scenes; index maps and the ledger stay."""
-    for pattern in results:
+def clear(folder: Path) -> None:
+    """Remove what was made of a dataset's scenes and is known of their files, as if they were new.
+
+    Index maps and the ledger stay, which many scenes have in common.
+    """
+    for pattern in (
+        "rect",
+        "rect.zarr",
+        "triplets",
+        "source_data/goes16/*/cropped",
+        "source_data/goes16/*/chunk_tables",
+    ):
         for path in folder.glob(pattern):
             shutil.rmtree(path)

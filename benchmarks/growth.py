@@ -24,7 +24,7 @@ def measure() -> Iterator[Row]:
         yield Row(case, "time, best of 3", measured.result["best_s"], "s")
         yield Row(case, "CPU", measured.result["best_cpu_s"], "s")
         yield Row(case, "peak memory", measured.peak_mb, "MB")
-        yield Row(case, "read", measured.result["bytes_read"] / 1e6, "MB")
+        yield Row(case, "fetched", measured.result["bytes_fetched"] / 1e6, "MB")
         yield Row(case, "requests", measured.result["requests"])
     most = max(_NUMBERS)
     folder = str(

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
-
 from benchmarks.child import repeated
 from benchmarks.data import clear
 from convml_data.meta.dataset import load_dataset
 from convml_data.pipeline.discovery import make_ledger
 from convml_data.pipeline.run import run_scenes
-from convml_data.pipeline.scene import Stage
+from convml_data.pipeline.scene import Record, Stage
 from convml_data.pipeline.workers import Workers
 from convml_data.store.dataset import DatasetStore
 
@@ -30,12 +28,13 @@ def scene(folder: str, times: int) -> dict[str, Any]:
     """
     store = DatasetStore.of(load_dataset(Path(folder)))
     first = store.read_ledger().scene_ids[:1]
+    records: list[Record] = []
     took = repeated(
-        lambda: make(store, first, {"cropped", "regridded"}, Workers(1)), times, lambda: clear(Path(folder))
+        lambda: records.extend(make(store, first, {"cropped", "regridded"}, Workers(1))),
+        times,
+        lambda: clear(Path(folder)),
     )
-    with h5py.File(next(Path(folder).glob("source_data/goes16/*/cropped/*.nc"))) as crop:
-        took |= {name: int(crop.attrs[name].item()) for name in ("bytes_read", "requests")}
-    return took
+    return took | {name: records[0].metadata[name] for name in ("bytes_fetched", "requests")}
 
 
 def scenes(folder: str, count: int, workers: int, kind: Literal["threads", "processes"]) -> dict[str, float]:
@@ -47,11 +46,14 @@ def scenes(folder: str, count: int, workers: int, kind: Literal["threads", "proc
     return repeated(lambda: make(store, ids, {"cropped", "regridded"}, Workers(workers, kind)), 1)
 
 
-def make(store: DatasetStore, scene_ids: tuple[str, ...], stages: set[Stage], workers: Workers) -> None:
+def make(store: DatasetStore, scene_ids: tuple[str, ...], stages: set[Stage], workers: Workers) -> list[Record]:
     """Take scenes through stages; RuntimeError where one does not pass."""
+    records: list[Record] = []
     for outcome in run_scenes(store, scene_ids, frozenset(stages), workers):
         if outcome.error is not None or outcome.dropped is not None:
             raise RuntimeError(f"{outcome.scene_id}: {outcome.error or outcome.dropped}")
+        records += outcome.records
+    return records
 
 
 def whole_dataset(folder: str) -> None:
