@@ -202,7 +202,7 @@ def dagster_dev(home: Path, datasets: Sequence[Path], workspace: Path = WORKSPAC
         )
         server = Server(f"http://127.0.0.1:{port}")
         try:
-            wait_until(lambda: process.poll() is not None or server.is_loaded(), 60, "the code location is loaded")
+            wait_until(lambda: process.poll() is not None or server.is_loaded(), 180, "the code location is loaded")
             assert process.poll() is None, log.read_text()
             yield server
         finally:

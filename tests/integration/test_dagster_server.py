@@ -43,7 +43,7 @@ def server(folder: Path) -> Iterator[Server]:
 def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, server: Server) -> None:
     unpartitioned = [("tropics", "scene_ids"), ("tropics", "tile_plan")]
     run_id = server.materialize(*unpartitioned)
-    wait_until(lambda: server.run_status(run_id) in ("SUCCESS", "FAILURE"), 40, "scene IDs and tile plan")
+    wait_until(lambda: server.run_status(run_id) in ("SUCCESS", "FAILURE"), 120, "scene IDs and tile plan")
     assert server.run_status(run_id) == "SUCCESS"
     assets = [("tropics", stage) for stage in STAGES]
     for asset in assets:
@@ -63,7 +63,7 @@ def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, serv
             for asset in assets
         )
 
-    wait_until(settled, 90, "all scenes are materialized or failed in all assets")
+    wait_until(settled, 180, "all scenes are materialized or failed in all assets")
     for asset in assets:
         assert server.partitions(asset)["failed"] == {BROKEN}
 
@@ -77,7 +77,7 @@ def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, serv
     again = server.backfill(assets, sorted(found["failed"] | found["unmaterialized"]))
     wait_until(
         lambda: all(server.partitions(asset)["materialized"] == set(SCENE_IDS) for asset in assets),
-        90,
+        180,
         "the mended scene is materialized in all assets",
     )
     for asset in assets:
@@ -108,7 +108,7 @@ def test_backfills_from_the_first_scene_to_failed_and_missing(folder: Path, serv
 def _the_ui_shows_what_the_command_line_did(folder: Path, server: Server) -> None:
     # `--data-path` and DAGSTER_HOME (here by its default, beside the datasets) are all they share.
     command = [sys.executable, "-m", "convml_data_dagster.cli", "regrid", "--data-path", str(folder / "short")]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=180)
     for stage in ("cropped", "regridded"):
         assert server.partitions(("short", stage))["materialized"] == set(SCENE_IDS[:3])
     assert server.partitions(("short", "triplet_tiles"))["unmaterialized"] == set(SCENE_IDS[:3])
