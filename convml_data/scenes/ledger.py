@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -129,9 +129,9 @@ class LedgerRow:
             "satellite": scan.satellite,
             "mode": scan.mode,
             "reason": scan.reason,
-            "files": {name: _without_none(asdict(file)) for name, file in scan.files.items()},
-            **({} if self.coverage is None else {"coverage": asdict(self.coverage)}),
-            **({} if self.match is None else {"match": asdict(self.match)}),
+            "files": {name: _without_none(vars(file)) for name, file in scan.files.items()},
+            **({} if self.coverage is None else {"coverage": dict(vars(self.coverage))}),
+            **({} if self.match is None else {"match": dict(vars(self.match))}),
             **({} if self.problem is None else {"problem": self.problem}),
         }
 

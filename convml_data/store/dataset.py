@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from convml_data.errors import StoreError
@@ -200,7 +200,7 @@ class DatasetStore:
         what, command = "scene ledger", "scene-ids"
         if aux is not None:
             what, command = f"list of scenes matched to {aux}", f"scene-ids --aux-name {aux}"
-        return Ledger.from_json(self._text(self.layout.ledger, what, command), self.files.url(self.layout.ledger))
+        return _ledger(self._text(self.layout.ledger, what, command), self.files.url(self.layout.ledger))
 
     def write_ledger(self, ledger: Ledger) -> None:
         """Keep a scene ledger."""
@@ -209,13 +209,13 @@ class DatasetStore:
     def read_tile_plan(self) -> TilePlan:
         """The plan of the triplets; StoreError where it has not been made."""
         name = self.layout.tile_plan
-        return TilePlan.from_json(self._text(name, "tile plan", "tiles"), self.files.url(name))
+        return _tile_plan(self._text(name, "tile plan", "tiles"), self.files.url(name))
 
     def read_trajectory_plan(self) -> TrajectoryPlan:
         """The plan of the tiles around trajectories; StoreError where it has not been made."""
         name = self.layout.trajectory_plan
         text = self._text(name, "plan of tiles around trajectories", "tiles --tiles-kind trajectories")
-        return TrajectoryPlan.from_json(text, self.files.url(name))
+        return _trajectory_plan(text, self.files.url(name))
 
     def write_tile_plan(self, plan: TilePlan) -> None:
         """Keep a plan of triplets."""
@@ -233,3 +233,22 @@ class DatasetStore:
                 remedy=f"Run `convml-data {command}` or materialize the asset in the Dagster UI",
             )
         return self.files.read_bytes(name).decode()
+
+
+# A run asks for the same ledger and plan many times, and making objects of a long text takes a second. The last ones
+# are kept, by their text; two ledgers, since that of an auxiliary product goes with the dataset's own.
+
+
+@lru_cache(2)
+def _ledger(text: str, where: str) -> Ledger:
+    return Ledger.from_json(text, where)
+
+
+@lru_cache(1)
+def _tile_plan(text: str, where: str) -> TilePlan:
+    return TilePlan.from_json(text, where)
+
+
+@lru_cache(1)
+def _trajectory_plan(text: str, where: str) -> TrajectoryPlan:
+    return TrajectoryPlan.from_json(text, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -107,7 +107,7 @@ class TileSpec(Tile):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return asdict(self)
+        return dict(vars(self))  # not `asdict`, which takes ten times as long to copy deeply
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TileSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from convml_data.errors import PlanError
@@ -58,7 +58,7 @@ class WindowTile(Tile):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return asdict(self)
+        return dict(vars(self))  # not `asdict`, which takes ten times as long to copy deeply
 
 
 def windows_over(shape: tuple[int, int], tile_n: int, step: int) -> Iterator[Window]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -61,7 +61,7 @@ class TrajectoryTile(Tile):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return asdict(self)
+        return dict(vars(self))  # not `asdict`, which takes ten times as long to copy deeply
 
 
 @dataclass(frozen=True)
