@@ -48,7 +48,7 @@ _WRITER = f"version=2,h5py={h5py.version.version},hdf5={h5py.version.hdf5_versio
 #: Attributes by which HDF5 and netCDF note dimensions, and nobody's to read.
 _DIMENSION, _DIMENSIONS = "_Netcdf4Dimid", "_Netcdf4Coordinates"
 _OF_THE_FORMAT = frozenset(
-    {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", _DIMENSION, _DIMENSIONS, "_NCProperties"}
+    {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", _DIMENSION, _DIMENSIONS, "_NCProperties", "_nc3_strict"}
 )
 
 
@@ -95,6 +95,11 @@ def _is_field(variable: xr.Variable) -> bool:
     return variable.ndim >= 2 and variable.dtype.kind in "fiu" and variable.size > 0
 
 
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether netCDF has such numbers; its library crashes on files with longer ones."""
+    return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
+
+
 def _write(root: Any, variables: Mapping[str, xr.Variable], attributes: Mapping[str, Any]) -> None:
     sizes = {str(dim): size for variable in variables.values() for dim, size in variable.sizes.items()}
     numbers = {dim: number for number, dim in enumerate(sizes)}
@@ -130,7 +135,7 @@ def _new_dataset(root: Any, name: str, variable: xr.Variable) -> Any:
         dataset = h5d.create(root, name.encode(), _TEXT_ON_DISK, space, creation)
         dataset.write(h5s.ALL, h5s.ALL, _texts(name, values))
         return dataset
-    if values.dtype.kind not in "fiu" or values.dtype == np.float16:
+    if not _is_number(values.dtype):
         raise StoreError(f"{name} is of type {values.dtype}, which netCDF files cannot hold")
     values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     if not _is_field(variable):
@@ -196,12 +201,12 @@ def _set_attribute(of: Any, name: str, value: Any) -> None:
         text = value.encode()
         # Of fixed length, as the netCDF library writes it, and in place: HDF5 may search a damaged heap for ever.
         _note(of, name, np.array(text, h5py.string_dtype(length=max(1, len(text)))))
-    elif values.dtype.kind == "U":
+    elif values.dtype.kind == "U" and values.ndim < 2:
         _note(of, name, values.astype(_TEXT))
-    elif values.dtype.kind in "fiu":
+    elif _is_number(values.dtype) and values.ndim < 2:
         _note(of, name, np.atleast_1d(values))
     else:
-        raise StoreError(f"the attribute {name} is {value!r}, and netCDF has text and numbers only")
+        raise StoreError(f"the attribute {name} is {value!r}, and netCDF has text, numbers and lists of them only")
 
 
 def _note(of: Any, name: str, values: npt.NDArray[Any]) -> None:
@@ -210,7 +215,7 @@ def _note(of: Any, name: str, values: npt.NDArray[Any]) -> None:
 
 
 def open_own_netcdf(source: str | io.BytesIO) -> xr.Dataset:
-    """Open a netCDF 4 file without groups; values of fields are read when they are used.
+    """Open a netCDF 4 file but for its groups; values of fields are read when they are used.
 
     Raises
     ------
@@ -226,7 +231,8 @@ class _Backend(BackendEntrypoint):
     def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
         file = h5py.File(filename_or_obj, "r")
         try:
-            datasets = {name: file[name] for name in file}  # not its items, which skip what is damaged
+            members = {name: file[name] for name in file}  # not its items, which skip what is damaged
+            datasets = {name: each for name, each in members.items() if isinstance(each, h5py.Dataset)}
             scales = {name: each for name, each in datasets.items() if "CLASS" in each.attrs}
             dimensions = {int(scale.attrs[_DIMENSION]): name for name, scale in scales.items()}
             variables = {

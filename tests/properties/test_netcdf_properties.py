@@ -130,14 +130,31 @@ def test_scales_are_those_of_hdf5_and_other_programs_may_add_to_the_file(tmp_pat
         assert found["v"].values[0].tolist() == [7, 1, 1, 1, 1]
 
 
+def test_groups_and_types_that_others_have_added_are_not_looked_at(tmp_path: Path) -> None:
+    import netCDF4
+
+    path = tmp_path / "x.nc"
+    data = xr.Dataset({"v": (("y", "x"), np.ones((4, 5), np.float32))})
+    write_netcdf(path, data)
+    with netCDF4.Dataset(path, "a") as file:
+        file.createGroup("notes").createVariable("n", "f4", ("x",))
+        file.createEnumType("i1", "answer", {"no": 0, "yes": 1})
+    with open_own_netcdf(str(path)) as found:
+        xr.testing.assert_identical(found.load(), data)
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
         (xr.Dataset({"v": ("x", np.ones(2, complex))}), "v is of type complex128"),
         (xr.Dataset({"v": ("x", np.ones(2, np.float16))}), "v is of type float16"),
+        (xr.Dataset({"v": ("x", np.ones(2, np.longdouble))}), f"v is of type {np.dtype(np.longdouble)}"),
         (xr.Dataset({"v": ("x", np.array([1, "a"], object))}), "v holds other things"),
         (xr.Dataset({"v": ("x", np.ones(2))}, attrs={"odd": None}), "the attribute odd is None"),
         (xr.Dataset({"v": ("x", np.ones(2), {"odd": {"a": 1}})}), "the attribute odd is"),
+        (xr.Dataset({"v": ("x", np.ones(2), {"odd": np.ones((2, 2))})}), "the attribute odd is"),
+        (xr.Dataset({"v": ("x", np.ones(2), {"odd": [["a"], ["b"]]})}), "the attribute odd is"),
+        (xr.Dataset({"v": ("x", np.ones(2), {"odd": np.float16(1)})}), "the attribute odd is"),
     ],
 )
 def test_what_netcdf_has_not_is_refused(tmp_path: Path, data: xr.Dataset, why: str) -> None:
