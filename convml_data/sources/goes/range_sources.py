@@ -2,7 +2,7 @@
 
 A request for a range costs s3fs 0.7 ms of the processor and obstore 0.08 ms, and a scene takes tens to
 hundreds of them. obstore is used where it needs no more than what the environment says; whatever else
-there is, like profiles of credentials, is left to s3fs.
+there is, like profiles of credentials and certificates of one's own, is left to s3fs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 #: What passes by itself is tried again after these seconds.
 _PAUSES_S = (0.2, 1.0)
+
+#: A request is given up, and tried again, when nothing comes for so long, however long all of it takes:
+#: on slow links the tens of megabytes that are asked for at once take minutes.
+_SILENCE = timedelta(seconds=10)
+_LONGEST_REQUEST = timedelta(hours=1)
 
 #: Where the public buckets are.
 _PUBLIC_REGION = "us-east-1"
@@ -151,6 +156,8 @@ def _explained(error: Exception, url: str) -> ConvmlError:
 
 def _obstore_options(bucket: str, environ: Mapping[str, str]) -> tuple[tuple[str, Any], ...] | None:
     """How obstore reads a bucket, None where that is left to s3fs."""
+    if environ.get("AWS_CA_BUNDLE"):
+        return None
     endpoint = s3_endpoint(environ)
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if is_public(bucket, environ):
@@ -177,7 +184,12 @@ def _store(bucket: str, options: tuple[tuple[str, Any], ...]) -> Any:
     # Six tries within twenty seconds, as listings have.
     return S3Store(
         bucket,
-        client_options={"allow_http": True, "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S)},
+        client_options={
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
+            "read_timeout": _SILENCE,
+            "timeout": _LONGEST_REQUEST,  # otherwise 30 s
+        },
         retry_config={
             "max_retries": 5,
             "retry_timeout": timedelta(seconds=20),
