@@ -52,8 +52,17 @@ J2000 = datetime(2000, 1, 1, 12)
 #: From the end of a scan to the creation of its file.
 PROCESSING_TIME = timedelta(seconds=4.6)
 
-#: DQF of a good pixel and of one without a value.
-GOOD, NO_VALUE = 0, 3
+#: DQF of a good pixel and of one in space.
+GOOD, IN_SPACE = 0, -1
+
+#: What flags mean, by their values.
+_MEANINGS = (
+    "good_pixel_qf",
+    "conditionally_usable_pixel_qf",
+    "out_of_range_pixel_qf",
+    "no_value_pixel_qf",
+    "focal_plane_temperature_threshold_exceeded_qf",
+)
 
 AXES = ("y", "x")
 
@@ -243,7 +252,7 @@ def _write(path: Path, granule: _Granule, blocks: Iterable[Sequence[_StoredChunk
         rad, dqf = ChunkCache(hdf5["Rad"]), ChunkCache(hdf5["DQF"])
         for block in blocks:
             for window, counts in block:
-                dqf.add(window, np.where(counts == granule.band.fill, NO_VALUE, GOOD))
+                dqf.add(window, np.where(counts == granule.band.fill, IN_SPACE, GOOD))
             for window, counts in block:
                 rad.add(window, counts)
         # As in real files, these few lie between the chunks, and the rest behind them.
@@ -293,10 +302,10 @@ def _define_image(file: h5netcdf.File, granule: _Granule) -> None:
             "valid_range": np.array([0, 4], np.int8),
             "units": "1",
             **common,
-            "flag_values": np.arange(5, dtype=np.int8),
-            "flag_meanings": "good_pixel_qf conditionally_usable_pixel_qf out_of_range_pixel_qf "
-            "no_value_pixel_qf focal_plane_temperature_threshold_exceeded_qf",
-            "number_of_qf_values": np.int8(5),
+            "flag_values": np.arange(len(_MEANINGS), dtype=np.int8),
+            "flag_meanings": " ".join(_MEANINGS),
+            "number_of_qf_values": np.int8(len(_MEANINGS)),
+            **{f"percent_{meaning}": np.float32(flag == GOOD) for flag, meaning in enumerate(_MEANINGS)},
         },
     )
 

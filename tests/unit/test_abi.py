@@ -362,3 +362,55 @@ def test_damaged_bytes_never_raise_anything_else(file: SourceFile) -> None:
                 abi.read_counts(Window(0, *abi.grid.shape[:1], 0, abi.grid.shape[1]))
         except ConvmlError:
             pass
+
+
+def with_shares(file: SourceFile, **shares: float) -> SourceFile:
+    """The file with flags explained, and what it says of how many pixels have which; by default all are good."""
+    meanings = [f"{meaning}_qf" for meaning in ("good_pixel", "out_of_range_pixel", "no_value_pixel")]
+    with h5py.File(path_of(file), "r+") as hdf5:
+        attributes = hdf5["DQF"].attrs
+        attributes["flag_meanings"] = " ".join(meanings)
+        attributes["flag_values"] = np.array([0, 2, 3], np.int8)
+        for meaning in meanings:
+            share = shares.get(meaning.removesuffix("_pixel_qf"), float(meaning == "good_pixel_qf"))
+            attributes[f"percent_{meaning}"] = np.float32(share)
+    return source_file(path_of(file))
+
+
+def test_flags_of_which_all_are_good_are_not_read(large: tuple[SourceFile, np.ndarray]) -> None:
+    file, _ = large
+    window = Window(300, 400, 100, 200)
+    with AbiFile(file) as abi:
+        with_flags, dqf = abi.read_counts(window)
+        requests = abi.requests
+    with AbiFile(with_shares(file)) as abi:
+        without, made_up = abi.read_counts(window)
+        assert abi.requests < requests
+    np.testing.assert_array_equal(without, with_flags)
+    np.testing.assert_array_equal(made_up, dqf)
+    assert made_up.dtype == dqf.dtype
+
+
+def test_pixels_without_a_count_have_no_flag(file: SourceFile, counts: np.ndarray) -> None:
+    with AbiFile(with_shares(file)) as abi:
+        read, dqf = abi.read_counts(Window(0, 256, 0, 320))
+    np.testing.assert_array_equal(read, counts)
+    np.testing.assert_array_equal(dqf, np.where(counts == CHANNELS[1][2], 255, 0))
+
+
+@pytest.mark.parametrize("shares", [{"good": 1 - 1e-9, "no_value": 1e-9}, {"out_of_range": 2e-9}, {"good": 0.5}])
+def test_flags_are_read_where_one_pixel_may_have_another(file: SourceFile, shares: dict[str, float]) -> None:
+    with AbiFile(with_shares(file, **shares)) as abi:
+        assert abi.read_counts(Window(0, 1, 0, 5))[1].tolist() == [[1, 2, 3, 4, 0]]
+
+
+def test_real_files_that_say_so_have_good_flags_alone(shared_data: Path) -> None:
+    said = []
+    for path in sorted(shared_data.glob("noaa-goes1*/ABI-L1b*/**/*.nc")):
+        with h5py.File(path) as hdf5, AbiFile(source_file(path)) as abi:
+            everything = Window(0, abi.grid.shape[0], 0, abi.grid.shape[1])
+            dqf = hdf5["DQF"][:].view(np.uint8)
+            np.testing.assert_array_equal(abi.read_counts(everything)[1], dqf)
+            said.append(bool(set(np.unique(dqf)) <= {0, 255}))
+    assert sum(said) > 20
+    assert not all(said)

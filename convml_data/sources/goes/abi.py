@@ -18,6 +18,7 @@ from convml_data.sources.goes.granule import (
     Granule,
     as_declared,
     decimal_of,
+    decoded,
     fixed_grid_of,
     flags_of,
     identity_of,
@@ -25,6 +26,9 @@ from convml_data.sources.goes.granule import (
     number_of,
 )
 from convml_data.sources.goes.quality import Flags
+
+#: Data quality flag of a good pixel, and of one without a flag.
+_GOOD, _NO_FLAG = np.uint8(0), np.uint8(255)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,10 @@ class AbiFile(Granule):
             if images[name].dtype.kind not in "iu" or images[name].dtype.itemsize != bytes_each:
                 raise ValueError(f"{name} holds {images[name].dtype}, not integers of {8 * bytes_each} bits")
         self.channel = _describe(hdf5)
-        return images
+        # Flags that say nothing are not read: their chunks are as many as those of the radiances, with an index of
+        # their own, which is a third of a scene's requests.
+        self._all_good = _are_all_good(images["DQF"])
+        return {"Rad": images["Rad"]} if self._all_good else images
 
     def read_counts(self, window: Window) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.uint8]]:
         """Counts and data quality flags of a window, reading only the chunks that it touches.
@@ -118,7 +125,10 @@ class AbiFile(Granule):
             Same shape, 255 where there is no flag.
         """
         images = self.read(window)
-        return images["Rad"], images["DQF"].astype(np.uint8)
+        counts = images["Rad"]
+        if self._all_good:
+            return counts, np.where(counts == self.channel.packing.fill, _NO_FLAG, _GOOD)
+        return counts, images["DQF"].astype(np.uint8)
 
 
 def _describe(hdf5: h5py.File) -> Channel:
@@ -156,6 +166,21 @@ def _describe(hdf5: h5py.File) -> Channel:
             _positive(hdf5, "planck_bc2"),
         ),
     )
+
+
+def _are_all_good(flags: h5py.Dataset) -> bool:
+    """Whether the file says that every pixel with a flag is good, and none anything else.
+
+    Files give the share of each state over the whole image (``percent_good_pixel_qf``, …; PUG, volume 3,
+    table 5.1.3.5). One pixel of a full disk is 2e-9 of it, far above what a float32 number next to zero can tell.
+    """
+    meanings = decoded(flags.attrs.get("flag_meanings", "")).split()
+    shares = [flags.attrs.get(f"percent_{meaning}") for meaning in meanings]
+    if not meanings or any(share is None for share in shares):
+        return False
+    values = [int(value) for value in np.atleast_1d(flags.attrs.get("flag_values", ()))]
+    expected = [float(value == _GOOD) for value in values]
+    return _GOOD in values and [number_of(share) for share in shares] == expected
 
 
 def _positive(hdf5: h5py.File, name: str) -> float:
