@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from convml_data.meta.aux_products import AuxName, AuxProduct
 from convml_data.meta.data import MODELS, DataSection, schema_of_source
+from convml_data.meta.embeddings import Embeddings
 from convml_data.meta.fields import LONGEST_SIDE, Given, Location, PositiveInteger, Section
 from convml_data.meta.flow import Flow
 from convml_data.meta.place import Domain, Trajectories
@@ -103,6 +104,33 @@ class Meta(DataSection):
         examples=[{"cloud_top_height": {"source": "goes16", "type": "ACHA"}}],
         json_schema_extra={"additionalProperties": False},
     )
+    embeddings: tuple[Embeddings, ...] = Field(
+        default=(),
+        description="Neural networks, and the tiles that they are applied to.",
+        examples=[[{"model_path": "models/my-network.onnx", "step_size": 30}]],
+    )
+
+    @model_validator(mode="after")
+    def _embeddings_fit(self) -> Self:
+        numbers: dict[str, int] = {}
+        needed = {"triplets": self.sampling.triplets, "trajectories": self.sampling.trajectories}
+        for number, entry in enumerate(self.embeddings):
+            where = f"embeddings[{number}]"
+            first = numbers.setdefault(entry.set_name.casefold(), number)
+            if first != number:
+                raise ValueError(
+                    f"{where}: is called {entry.set_name} as embeddings[{first}] is, and both are folders",
+                    "leave one out, or name the files of the models apart",
+                )
+            if entry.tiles_kind in needed and needed[entry.tiles_kind] is None:
+                raise ValueError(
+                    f"{where}.tiles_kind: {entry.tiles_kind} are not asked for",
+                    f"add `{entry.tiles_kind}` to `sampling`, or take `tiles_kind: rect-slidingwindow`",
+                )
+            if entry.aux_name is not None and entry.aux_name not in self.aux_products:
+                known = f"it knows {', '.join(self.aux_products)}" if self.aux_products else "there are none"
+                raise ValueError(f"{where}.aux_name: {entry.aux_name} is not among aux_products", known)
+        return self
 
     @model_validator(mode="after")
     def _time_and_domain_are_there(self) -> Self:

@@ -27,6 +27,7 @@ from convml_data.meta.dataset import (
     load_datasets,
 )
 from convml_data.meta.flow import Flow
+from convml_data.meta.embeddings import Embeddings, Normalisation, model_name
 from convml_data.meta.load import parse_meta, read_meta
 from convml_data.meta.model_files import CoordinateNames, TimeCoordinate
 from convml_data.meta.models import Meta
@@ -650,6 +651,66 @@ BAD: dict[str, Bad] = {
         "aux_products: {tops: {source: goes16, type: ACHA, dt_aux: 30}}\n",
         ["aux_products.tops.dt_aux: 30 is not a duration", "PT30M"],
     ),
+    "a network of an unknown form": (
+        [],
+        "embeddings: [{model_path: a.h5, step_size: 30}]\n",
+        ["embeddings[0].model_path: 'a.h5' does not end in .onnx, .pt2", "needs no PyTorch"],
+    ),
+    "a network at a URL": (
+        [],
+        "embeddings: [{model_path: s3://bucket/a.onnx, step_size: 30}]\n",
+        ["embeddings[0].model_path: 's3://bucket/a.onnx' is a URL", "fetch the model"],
+    ),
+    "a network whose name is no folder's": (
+        [],
+        "embeddings: [{model_path: 'my network.onnx', step_size: 30}]\n",
+        ["embeddings[0].model_path: 'my network.onnx' is not a name", "rename the file"],
+    ),
+    "windows without a step": (
+        [],
+        "embeddings: [{model_path: a.onnx}]\n",
+        ["embeddings[0]: step_size: is missing", "`step_size: 30`"],
+    ),
+    "a step of triplets": (
+        [],
+        "embeddings: [{model_path: a.onnx, tiles_kind: triplets, step_size: 30}]\n",
+        ["embeddings[0]: step_size: is for rect-slidingwindow, and this is triplets"],
+    ),
+    "embeddings of tiles that are not cut": (
+        [],
+        "embeddings: [{model_path: a.onnx, tiles_kind: trajectories}]\n",
+        ["embeddings[0].tiles_kind: trajectories are not asked for", "add `trajectories` to `sampling`"],
+    ),
+    "two sets of one name": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30}, {model_path: b/A.pt, step_size: 30}]\n",
+        ["embeddings[1]: is called A.rect-slidingwindow.step_size__30 as embeddings[0] is", "name the files"],
+    ),
+    "embeddings of an unknown product": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, aux_name: tops}]\n",
+        ["embeddings[0].aux_name: tops is not among aux_products"],
+    ),
+    "an unknown normalisation": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, normalisation: mean}]\n",
+        ["embeddings[0].normalisation: 'mean' is no normalisation", "imagenet or none"],
+    ),
+    "two deviations": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, normalisation: {mean: [0, 0, 0], std: [1, 1]}}]\n",
+        ["embeddings[0].normalisation.std: [1, 1] is not a list of three numbers"],
+    ),
+    "a deviation of zero": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, normalisation: {mean: [0, 0, 0], std: [1, 1, 0]}}]\n",
+        ["embeddings[0].normalisation.std: [1.0, 1.0, 0.0] has a value that is not above 0"],
+    ),
+    "one set instead of a list": (
+        [],
+        "embeddings: {model_path: a.onnx, step_size: 30}\n",
+        ["embeddings: {'model_path': 'a.onnx', 'step_size': 30} is not a list"],
+    ),
     "no image function": ([], "image_function: my-picture\n", ["image_function: 'my-picture'"]),
     "kilometres for metres": (
         [("l_zonal: 200000", "l_zonal: 200")],
@@ -877,6 +938,15 @@ _TextTimes.add_constructor("tag:yaml.org,2002:timestamp", _TextTimes.construct_y
 
 #: Beyond a schema: two values that do not fit each other, or text whose meaning is wrong.
 UNSEEN_BY_SCHEMA = {
+    "a deviation of zero",
+    "a network at a URL",
+    "a network of an unknown form",
+    "a network whose name is no folder's",
+    "a step of triplets",
+    "embeddings of an unknown product",
+    "embeddings of tiles that are not cut",
+    "two sets of one name",
+    "windows without a step",
     "an open interval of a collection",
     "collections that would change",
     "no time to wait",
@@ -974,6 +1044,8 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
         SlidingWindow,
         Accept,
         Flow,
+        Embeddings,
+        Normalisation,
     }
     assert {section.__name__ for section in sections} == {"Meta", *json_schema()["$defs"]} - {"TimeSpan"}
     for section in sections:
@@ -985,6 +1057,25 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
     del examples["sector"], examples["sensor"], examples["product_options"], examples["quality"], examples["archive"]
     others = {"source": "LES", "product": "singlechannel__rlut", "image": {"vmin": 0.0}}
     assert Meta.model_validate(examples | of_models | others).source == "LES"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("ml-data/fixednorm-stage-2.torch.pkl", "fixednorm-stage-2"),
+        ("/models/a.onnx", "a"),
+        ("a.b.pt2", "a.b"),
+        ("a.torch.ckpt", "a.torch"),
+        ("a.pkl", "a"),
+    ],
+)
+def test_a_network_is_called_as_its_file_is(path: str, name: str) -> None:
+    assert model_name(path) == name
+
+
+def test_a_set_of_embeddings_is_called_after_model_tiles_and_product() -> None:
+    assert Embeddings(model_path="m/a.onnx", step_size=30).set_name == "a.rect-slidingwindow.step_size__30"
+    assert Embeddings(model_path="a.pt", tiles_kind="triplets", aux_name="tops").set_name == "tops.a.triplets"
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "meta-yaml.md"

@@ -1,0 +1,1 @@
+"""Embeddings: what a neural network makes of tiles."""
