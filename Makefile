@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test coverage test-cluster test-memory test-sensors test-browser test-scale bench screenshots lint format constraints pictures clean-demo
+.PHONY: setup demo ui test coverage test-cluster test-memory test-sensors test-browser test-scale test-torch bench screenshots lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -75,6 +75,22 @@ test-scale: $(READY)
 # machine that does nothing else. `make bench ONLY="scene reading"` measures some of it and keeps nothing.
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ONLY)
+
+# What needs PyTorch, in an environment of its own that has all of .venv besides: `make test` stays without.
+TORCH := .venv-torch
+TORCH_READY := $(TORCH)/.ready
+
+$(TORCH_READY): $(READY)
+	rm -rf $(TORCH)
+	$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python -c 'import pathlib, sys, sysconfig; \
+		pathlib.Path(sysconfig.get_path("purelib"), "base.pth").write_text("import site; site.addsitedir(%r)" % sys.argv[1]) \
+		' "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 onnxscript==0.7.2
+	@touch $@
+
+test-torch: $(TORCH_READY)
+	$(TORCH)/bin/python -m pytest -m torch tests/unit tests/integration
 
 # Peaks of memory of a run and of workers, over thousands of scenes; ten minutes.
 test-memory: $(READY)

@@ -28,6 +28,7 @@ BENCHMARKS = (
     "overhead",
     "planning",
     "growth",
+    "embeddings",
 )
 
 

@@ -62,3 +62,7 @@ class PlanError(ConvmlError):
 
 class StoreError(ConvmlError):
     """A file of the dataset that cannot be read or written."""
+
+
+class ModelError(ConvmlError):
+    """A neural network that cannot be read, or does not fit what it is applied to."""

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 
 from convml_data import cli
+from convml_data.embeddings.command import add_model_command
 from convml_data.simulate.command import add_simulate_command
 from convml_data_dagster.commands.backfill import add_backfill_command
+from convml_data_dagster.commands.embeddings import add_embeddings_command
 from convml_data_dagster.commands.flow import add_flow_command
 from convml_data_dagster.commands.reconcile import add_reconcile_command
 from convml_data_dagster.commands.reports import add_report_commands
@@ -24,6 +26,8 @@ from convml_data_dagster.commands.ui import add_ui_command
 _COMMANDS = (
     add_scenes_command,
     add_stage_commands,
+    add_embeddings_command,
+    add_model_command,
     add_backfill_command,
     add_status_command,
     add_reconcile_command,

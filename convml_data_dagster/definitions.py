@@ -16,9 +16,11 @@ import dagster as dg
 
 from convml_data.errors import MetaError
 from convml_data.meta.dataset import Dataset, dataset_name, dataset_paths_from_environment, load_datasets
+from convml_data.meta.embeddings import Embeddings
 from convml_data.meta.load import META_NAME
 from convml_data_dagster.assets.aux_plots import aux_plots_asset
 from convml_data_dagster.assets.chain import scene_chain
+from convml_data_dagster.assets.embeddings import all_embeddings_asset, embeddings_asset
 from convml_data_dagster.assets.flow import flow_assets
 from convml_data_dagster.assets.reports import completeness_asset, files_asset
 from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, tile_plan_asset, trajectory_plan_asset
@@ -33,13 +35,18 @@ from convml_data_dagster.triplets_schedule import triplets_schedule
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
-def build_definitions(paths: Sequence[Path], resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_definitions(
+    paths: Sequence[Path],
+    resource_overrides: Mapping[str, Any] | None = None,
+    embeddings: Sequence[Embeddings] = (),
+) -> dg.Definitions:
     """All assets and resources of the datasets found in ``paths``.
 
-    A ``meta.yaml`` that describes no dataset does not take the others down: it is shown as an asset
-    of the group ``unreadable`` that carries the message.
+    They have ``embeddings`` as though their own files named these sets. A ``meta.yaml`` that describes no dataset
+    does not take the others down: it is shown as an asset of the group ``unreadable`` that carries the message.
     """
     datasets, errors = load_datasets(paths)
+    datasets = [dataset.with_embeddings(embeddings) for dataset in datasets]
     resources: dict[str, Any] = {
         "workers": WorkersResource(),
         "progress": Progress(),
@@ -76,6 +83,8 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         assets += [matches_asset(aux), scene_chain(aux)]
         if dataset.meta.image_function is not None and aux.meta.image_function is not None:
             assets.append(aux_plots_asset(aux))
+    for entry in dataset.meta.embeddings:
+        assets += [embeddings_asset(dataset, entry), all_embeddings_asset(dataset, entry)]
     return [*assets, *flow_assets(dataset), completeness_asset(dataset), files_asset(dataset)]
 
 

@@ -48,10 +48,13 @@ def _job(dataset: Dataset, name: str, keys: Sequence[dg.AssetKey], description: 
 
 
 def _job_name(key: dg.AssetKey) -> str:
-    """``<dataset>__<asset>_job``, which no step is called; names of auxiliary products as in names of steps."""
+    """``<dataset>__<asset>_job``, which no step is called; names of products and models as in names of steps."""
     dataset, *parts = key.path
     if parts[0] == "aux":
         parts[1] = escaped(parts[1])
+    if "embeddings" in parts:
+        model = parts.index("embeddings") + 1
+        parts[model : model + 2] = map(escaped, parts[model : model + 2])
     return f"{'__'.join([dataset, *parts])}_job"
 
 

@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from convml_data.pipeline.scene import SceneOutcome
+    from convml_data.pipeline.scene import Record
 
 #: How much of what went wrong a summary spells out.
 CAUSES_SHOWN = 50
 SCENES_SHOWN = 10
+
+
+class Outcome(Protocol):
+    """What came of a scene, as far as summaries tell it."""
+
+    @property
+    def scene_id(self) -> str:
+        """Of the scene."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """Of the stages that it passed."""
+
+    @property
+    def failed_stage(self) -> str | None:
+        """Where it ended, if it failed."""
+
+    @property
+    def error(self) -> str | None:
+        """Why."""
+
+    @property
+    def dropped(self) -> str | None:
+        """Why it is no scene after all."""
 
 
 @dataclass
@@ -23,7 +47,7 @@ class Summary:
     drops: dict[str, str] = field(default_factory=dict)
     shares: dict[str, float] = field(default_factory=dict)
 
-    def add(self, outcome: SceneOutcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Take note of a scene."""
         self.total += 1
         for record in outcome.records:

@@ -39,25 +39,52 @@ def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
     style
         Of the dataset, so that pictures of all its scenes and tiles can be compared.
     """
+    return _drawn(data, style)[0]
+
+
+def scene_levels(data: xr.Dataset, style: Style) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The picture of a scene or tile as numbers, for those who compute with it.
+
+    Parameters
+    ----------
+    data, style
+        As of :func:`scene_picture`.
+
+    Returns
+    -------
+    levels
+        Red, green and blue from 0 to 255, shape (3, ny, nx), row 0 in the north: the picture's own.
+    missing
+        Where the picture is grey because there is no value, shape (ny, nx), row 0 in the north.
+    """
+    picture, shown, ascending = _drawn(data, style)
+    missing = np.asarray(~np.isfinite(shown).all(axis=0))
+    return np.moveaxis(np.asarray(picture), -1, 0), missing[::-1] if ascending else missing
+
+
+def _drawn(data: xr.Dataset, style: Style) -> tuple[Image.Image, npt.NDArray[np.floating], bool]:
+    """The picture, what it shows (bands, y, x), grey where that is not finite, and whether y ascends in the latter."""
     (field,) = data.data_vars.values()
     y = field["y"].values
     ascending = bool(y[-1] > y[0])
     assert style is not None  # which is that of datasets without pictures
     match style:
         case TruecolorStyle():
-            return truecolor_picture(field.values, y_ascending=ascending)
+            return truecolor_picture(field.values, y_ascending=ascending), field.values, ascending
         case FieldStyle(bands=bands, colours=colours):
-            return field_picture(field.values.reshape(-1, *field.shape[-2:]), bands, colours, y_ascending=ascending)
+            values = field.values.reshape(-1, *field.shape[-2:])
+            return field_picture(values, bands, colours, y_ascending=ascending), values[:3], ascending
         case CompositeStyle():
             from convml_data.sources.goes.composites import composite_picture
 
             levels, missing = composite_picture(data)
-            shades = np.where(missing, np.nan, np.moveaxis(levels, -1, 0) / 255)
-            return _image(shades, ascending)
+            shades: npt.NDArray[np.floating] = np.where(missing, np.nan, np.moveaxis(levels, -1, 0) / 255)
+            return _image(shades, ascending), shades, ascending
         case UserStyle():
             from convml_data.user_functions import call_image_function
 
-            return _image(call_image_function(style.file, style.function, field), ascending)
+            shades = call_image_function(style.file, style.function, field)
+            return _image(shades, ascending), shades, ascending
 
 
 def field_picture(

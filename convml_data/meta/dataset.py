@@ -16,6 +16,7 @@ from convml_data.errors import MetaError, PlanError
 from convml_data.fingerprints import fingerprint, fingerprint_of_file
 from convml_data.geometry.local import Domain, LocalDomain, LocalGrid
 from convml_data.meta.data import DataSection
+from convml_data.meta.embeddings import Embeddings
 from convml_data.meta.flow import Flow
 from convml_data.meta.load import META_NAME, read_meta
 from convml_data.meta.models import Meta
@@ -119,6 +120,11 @@ class Dataset:
             if self.primary_meta is None
             else replace(self, meta=self.primary_meta, aux_name=None, primary_meta=None)
         )
+
+    def with_embeddings(self, embeddings: Sequence[Embeddings]) -> Dataset:
+        """The dataset with sets of embeddings as though ``meta.yaml`` named them, in place of those called the same."""
+        sets = {entry.set_name: entry for entry in (*self.meta.embeddings, *embeddings)}
+        return replace(self, meta=self.meta.model_copy(update={"embeddings": tuple(sets.values())}))
 
     @property
     def function_name(self) -> str:

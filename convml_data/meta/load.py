@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from convml_data.errors import MetaError
+from convml_data.meta.fields import Section
 from convml_data.meta.models import Meta
 from convml_data.meta.problems import problems
 from convml_data.meta.values import show
 
 META_NAME = "meta.yaml"
+
+S = TypeVar("S", bound=Section)
 
 
 def read_meta(path: Path) -> Meta:
@@ -60,7 +63,7 @@ def parse_meta(text: str, where: str) -> Meta:
     MetaError
         As :func:`read_meta`.
     """
-    document = _parse_yaml(text, where)
+    document = parse_yaml(text, where)
     if document is None:
         raise MetaError(
             "the file is empty",
@@ -73,17 +76,29 @@ def parse_meta(text: str, where: str) -> Meta:
             where=where,
             remedy="Write `key: value` lines, beginning with `source: goes16`",
         )
+    return as_section(Meta, document, where)
+
+
+def as_section(section: type[S], document: dict[Any, Any], where: str) -> S:
+    """A section from what a YAML file holds; ``where`` names the file in errors.
+
+    Raises
+    ------
+    MetaError
+        Keys or values are wrong: all problems, a line each.
+    """
     try:
-        return Meta.model_validate(document)
+        return section.model_validate(document)
     except ValidationError as error:
-        lines = problems(error, document)
+        lines = problems(error, document, section)
         if len(lines) == 1:
             raise MetaError(lines[0], where=where) from None
-        listed = ".".join(f"\n  {META_NAME}: {line}" for line in lines)
+        listed = ".".join(f"\n  {Path(where).name}: {line}" for line in lines)
         raise MetaError(f"{len(lines)} problems:{listed}", where=where) from None
 
 
-def _parse_yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """What a text in YAML holds, without the readings that nobody means; MetaError where it is none."""
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:

@@ -24,20 +24,22 @@ _BOUNDS = {
 }
 
 
-def problems(error: ValidationError, document: Any) -> list[str]:
+def problems(error: ValidationError, document: Any, top: type[Section] = Meta) -> list[str]:
     """One line for each problem: key path, what is wrong with which value, and a remedy.
 
     Parameters
     ----------
     error
-        What :class:`~convml_data.meta.models.Meta` raised.
+        What the section raised.
     document
         What it was given.
+    top
+        The section that the whole document is.
     """
-    return [_line(details, document) for details in error.errors(include_url=False)]
+    return [_line(details, document, top) for details in error.errors(include_url=False)]
 
 
-def _line(details: ErrorDetails, document: Any) -> str:
+def _line(details: ErrorDetails, document: Any, top: type[Section]) -> str:
     kind, location, value = details["type"], list(details["loc"]), details["input"]
     if kind == "invalid_key":
         location.pop()
@@ -46,21 +48,21 @@ def _line(details: ErrorDetails, document: Any) -> str:
         path, _ = _find(document, location[:-1])
     else:
         path, value = _find(document, location)  # as written, where a validator has converted it
-    what, remedy = _explanation(kind, value, details.get("ctx", {}), location, path)
+    what, remedy = _explanation(kind, value, details.get("ctx", {}), location, path, top)
     return f"{path}: {what}; {remedy}" if path else f"{what}; {remedy}"
 
 
 def _explanation(
-    kind: str, value: Any, context: Mapping[str, Any], location: Sequence[int | str], path: str
+    kind: str, value: Any, context: Mapping[str, Any], location: Sequence[int | str], path: str, top: type[Section]
 ) -> tuple[str, str]:
     """What is wrong, and the remedy."""
-    section, key, field = _model_at(location)
+    section, key, field = _model_at(location, top)
     remedy = _example(path if path in SYNONYMS else key, field)
 
     if kind == "missing":
         return "is missing", remedy
     if kind == "extra_forbidden":
-        return f"unknown key (value {show(value)})", _key_remedy(key, section)
+        return f"unknown key (value {show(value)})", _key_remedy(key, section, top)
     if value is None:
         optional = field is not None and not field.is_required()
         return "has no value", f"{remedy}, or leave the key out" if optional else remedy
@@ -98,9 +100,9 @@ def _explanation(
     return f"{show(value)} cannot be used here", remedy
 
 
-def _key_remedy(key: str, section: type[Section]) -> str:
+def _key_remedy(key: str, section: type[Section], top: type[Section]) -> str:
     allowed = _keys(section)
-    elsewhere = [path for path in _all_paths(Meta) if path.rpartition(".")[2] == key]
+    elsewhere = [path for path in _all_paths(top) if path.rpartition(".")[2] == key]
     near = f"{elsewhere[0]} (mind the indentation)" if elsewhere else _nearest(key, allowed)
     did_you_mean = f"did you mean {near}? " if near else ""
     return f"{did_you_mean}allowed: {', '.join(allowed)}"
@@ -132,10 +134,9 @@ def _example(key: str, field: FieldInfo | None) -> str:
     return f"write for example `{key}: {text}`"
 
 
-def _model_at(location: Sequence[int | str]) -> tuple[type[Section], str, FieldInfo | None]:
+def _model_at(location: Sequence[int | str], top: type[Section]) -> tuple[type[Section], str, FieldInfo | None]:
     """The last key of a location that is a section's own, that section, and the key's field if known."""
-    section: type[Section] = Meta
-    key, field = "", None
+    section, key, field = top, "", None
     for step in location:
         if field is not None:
             inner = _section_in(field.annotation)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 
 from convml_data.errors import StoreError
@@ -73,12 +74,14 @@ class EmbeddingStore:
                 where=self.files.url(self.folder),
                 remedy="Run `convml-data embeddings`, or materialize the asset `all` of the set",
             )
-        return self._all(there[0]).open("all")
+        data = self._all(there[0]).open("all")
+        # Zarr's text of any length is a type that few programs know.
+        text = {name: held for name, held in data.coords.items() if held.dtype.kind == "T"}
+        return data.assign_coords({name: held.copy(data=np.array(held.values.tolist())) for name, held in text.items()})
 
-    def all_attributes(self) -> Mapping[str, Any] | None:
+    def all_attributes(self, format_: AllFormat) -> Mapping[str, Any] | None:
         """What the embeddings of all scenes say about themselves, None where there are none that open."""
-        there = self.all_formats()
-        return self._all(there[0]).attributes("all") if there else None
+        return self._all(format_).attributes("all")
 
     def _all(self, format_: AllFormat) -> ArrayStore:
         return _All(self.files, self.folder, format_)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from convml_data.meta.data import MODELS
 from convml_data.meta.dataset import Dataset
+from convml_data.meta.embeddings import Embeddings
 
 
 def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
@@ -25,9 +26,16 @@ def op_name(dataset: Dataset, what: str) -> str:
     return f"{dataset.name}__aux_{escaped(dataset.aux_name or '')}__{what}"
 
 
+def embeddings_key(dataset: Dataset, entry: Embeddings, *, of_all: bool = False) -> dg.AssetKey:
+    """Key of a set of embeddings: ``<dataset>/[aux/<name>/]embeddings/<model>/<kind>``, ``…/all`` of all scenes."""
+    product = [] if entry.aux_name is None else ["aux", entry.aux_name]
+    of_set = ["embeddings", entry.model_name, entry.kind_name]
+    return dg.AssetKey([dataset.name, *product, *of_set, *(["all"] if of_all else [])])
+
+
 def escaped(name: str) -> str:
-    """A name of an auxiliary product where no hyphens may be, another one for each."""
-    return name.replace("_", "__").replace("-", "_d")
+    """A name of an auxiliary product or model where only letters, digits and _ may be, another one for each."""
+    return name.replace("_", "__").replace("-", "_d").replace(".", "_p")
 
 
 def kinds(dataset: Dataset, *formats: str, reads_archive: bool = False, on_cluster: bool = False) -> set[str]:

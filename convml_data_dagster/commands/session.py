@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from convml_data.errors import ConvmlError
-from convml_data_dagster.summaries import Summary
+from convml_data_dagster.summaries import Outcome, Summary
 
 if TYPE_CHECKING:
     import dagster as dg
     from tqdm import tqdm
 
     from convml_data.meta.dataset import Dataset
-    from convml_data.pipeline.scene import SceneOutcome
+    from convml_data.meta.embeddings import Embeddings
     from convml_data.store.dataset import DatasetStore
 
 T = TypeVar("T")
+AnyOutcome = TypeVar("AnyOutcome", bound=Outcome)
 
 #: Warnings of runs that the terminal shows; a backfill may have hundreds of runs.
 NOTES_SHOWN = 10
@@ -32,7 +33,9 @@ NOTES_SHOWN = 10
 class Session:
     """A dataset, its Dagster definitions and the instance that keeps the record."""
 
-    def __init__(self, data_path: Path, aux_name: str | None = None, workers: Any = None) -> None:
+    def __init__(
+        self, data_path: Path, aux_name: str | None = None, workers: Any = None, embeddings: Sequence[Embeddings] = ()
+    ) -> None:
         from convml_data.meta.dataset import load_dataset
         from convml_data_dagster.definitions import build_definitions
         from convml_data_dagster.instance import dagster_home, open_instance
@@ -43,7 +46,7 @@ class Session:
             self.dataset.aux(aux_name)  # or an error
         self.progress = TerminalProgress()
         overrides: dict[str, Any] = {"progress": self.progress} | ({"workers": workers} if workers else {})
-        self.definitions = build_definitions([self.dataset.directory], overrides)
+        self.definitions = build_definitions([self.dataset.directory], overrides, embeddings)
         self.instance: dg.DagsterInstance = open_instance(dagster_home(self.dataset.directory))
 
     @property
@@ -57,6 +60,10 @@ class Session:
     def product_store(self) -> DatasetStore:
         """The files of what the command is about: the dataset's own, or those of its auxiliary product."""
         return self.store if self.aux_name is None else self.store.aux(self.aux_name)
+
+    def asset_of(self, key: dg.AssetKey) -> str:
+        """What an asset is called below the dataset's name."""
+        return "/".join(key.path[1:])
 
     def asset(self, stage: str) -> str:
         """What an asset of what the command is about is called below the dataset's name."""
@@ -212,7 +219,7 @@ class TerminalProgress:
         self._of_run = Summary()
         return self._of_run
 
-    def track(self, outcomes: Iterable[SceneOutcome], total: int) -> Iterator[SceneOutcome]:
+    def track(self, outcomes: Iterable[AnyOutcome], total: int) -> Iterator[AnyOutcome]:
         """Pass the outcomes of a run on and count them."""
         from tqdm import tqdm
 

@@ -17,7 +17,7 @@ import convml_data_dagster
 
 HEAVY = {"dagster", "torch", "satpy", "matplotlib", "xarray", "dask", "distributed", "pyspectral", "numba"}
 #: Modules that need a package which not everyone has.
-EXTRAS = ("convml_data.torch",)
+EXTRAS = ("convml_data.torch", "convml_data.embeddings.architecture", "convml_data.embeddings.torch_encoder")
 #: The package of compiled code, which takes numba; nothing loads it before it computes.
 KERNELS = "convml_data.kernels."
 SCIENCE = sorted(

@@ -26,8 +26,8 @@ from convml_data.meta.dataset import (
     load_dataset,
     load_datasets,
 )
-from convml_data.meta.flow import Flow
 from convml_data.meta.embeddings import Embeddings, Normalisation, model_name
+from convml_data.meta.flow import Flow
 from convml_data.meta.load import parse_meta, read_meta
 from convml_data.meta.model_files import CoordinateNames, TimeCoordinate
 from convml_data.meta.models import Meta

@@ -24,6 +24,8 @@ from convml_data.store.files import Files
 from convml_data.tiles.plan import TILE_TYPES
 from convml_data.torch import SlidingWindowDataset, TileDataset, TripletDataset
 
+pytestmark = pytest.mark.torch
+
 BANDS = ("R", "G", "B")
 TILE_N = 12
 N_TRIPLETS = 5
