@@ -92,6 +92,8 @@ def test_a_scene_that_kills_workers_fails_and_its_neighbours_do_not(monkeypatch:
     monkeypatch.setattr(convml_data.pipeline.workers, "process_scene", outcome_or_death)
     stages: Any = frozenset({"cropped"})
     tasks = [SceneTask(None, _Row(str(number)), stages, {}, None) for number in range(12)]  # type: ignore[arg-type]
+    import distributed  # noqa: F401 - else its settings came within the block, and went with it for all other tests
+
     # Each death takes a second. With one of them whatever the worker had before it is under suspicion.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         outcomes = {outcome.scene_id: outcome for outcome in outcomes_of(tasks, Workers(2, "processes"))}
