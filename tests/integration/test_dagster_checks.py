@@ -360,8 +360,8 @@ def cropping(tmp_path: Path, simulated_archive: Path, instance: dg.DagsterInstan
 def test_a_step_asks_for_a_retry_where_the_archive_does_not_answer(
     cropping: Callable[[], Any], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each attempt reads three channels at a time, of which one error is enough.
-    Outage(3, monkeypatch)
+    # One is enough: how many of the three channels, read at a time, meet an outage of more would be chance.
+    Outage(1, monkeypatch)
     result = cropping()
     assert result.success, failures(result)
     assert sum(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events) == 1
