@@ -143,6 +143,10 @@ ALL_GREEN: dict[str, str | set[str]] = {
 }
 
 
+#: Metadata that tell of the run that made something, which no file knows.
+OF_THE_RUN = ("path", "tile", "seconds", "kept", "requests", "bytes_fetched")
+
+
 def lasting(home: Path) -> dict[tuple[str, str], tuple[dict[str, Any], dict[str, str]]]:
     """Metadata and tags of the latest materialization of each partition, without where and how long."""
     found: dict[tuple[str, str], tuple[dict[str, Any], dict[str, str]]] = {}
@@ -152,9 +156,7 @@ def lasting(home: Path) -> dict[tuple[str, str], tuple[dict[str, Any], dict[str,
                 event = record.asset_materialization
                 assert event is not None
                 assert event.partition is not None
-                metadata = {
-                    k: v.value for k, v in event.metadata.items() if k not in ("path", "tile", "seconds", "kept")
-                }
+                metadata = {k: v.value for k, v in event.metadata.items() if k not in OF_THE_RUN}
                 found.setdefault((asset, event.partition), (metadata, dict(event.tags or {})))
     return found
 
