@@ -131,7 +131,7 @@ def _new_dataset(root: Any, name: str, variable: xr.Variable) -> Any:
     """A variable and its values, without its attributes."""
     values = variable.values
     creation, space = _creation(), h5s.create_simple(values.shape) if values.ndim else _SINGLE
-    if values.dtype.kind in "OUS":
+    if values.dtype.kind in "OSTU":
         dataset = h5d.create(root, name.encode(), _TEXT_ON_DISK, space, creation)
         dataset.write(h5s.ALL, h5s.ALL, _texts(name, values))
         return dataset

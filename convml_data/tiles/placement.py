@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,7 @@ class CentreBox:
         return (across - 0.5) * self.width, (along - 0.5) * self.height
 
 
+@lru_cache(16)  # asked for whenever a dataset is loaded, and three hundred projections each time
 def centre_box(domain: Domain, tile_length: float) -> CentreBox:
     """The box of centres from which every tile lies inside the domain.
 
