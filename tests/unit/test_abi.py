@@ -337,6 +337,22 @@ def test_what_is_known_and_does_not_hold_is_fetched_again(
             assert abi.requests <= 4, "what holds is kept instead"
 
 
+def test_a_file_that_was_replaced_by_a_larger_one_since_it_was_known(
+    large: tuple[SourceFile, np.ndarray], tables: ChunkTables, tmp_path: Path
+) -> None:
+    file, noise = large
+    window = Window(300, 400, 100, 200)
+    with AbiFile(file, tables) as abi:
+        abi.read_counts(window)
+        abi.keep_table()
+    finer = np.random.default_rng(4).integers(0, 4000, noise.shape)
+    larger = write_abi(tmp_path, 2, finer, START, chunk=32)
+    assert larger.url == file.url
+    assert larger.size > file.size
+    with AbiFile(file, tables) as abi:
+        np.testing.assert_array_equal(abi.read_counts(window)[0], finer[window.slices])
+
+
 def test_a_file_without_chunks(file: SourceFile, counts: np.ndarray) -> None:
     path = path_of(file)
     with h5py.File(path, "r+") as hdf5:

@@ -77,18 +77,13 @@ class Granule(ABC):
         self._source = open_ranges(file.url)
         self._size = file.size
         known = None if tables is None else tables.of(file.url, file.size)
+        if known is None:
+            self._open_anew()
+            return
         try:
             self._open_with(known)
         except SceneError:
-            if known is not None:
-                self._open_with(None)
-                return
-            # A file that was replaced after it was listed, or mended, has another size now.
-            size = self._source.size()
-            if size in (file.size, None):
-                raise
-            self._size = size
-            self._open_with(None)
+            self._open_anew()
 
     @abstractmethod
     def describe(self, hdf5: h5py.File) -> dict[str, h5py.Dataset]:
@@ -97,6 +92,18 @@ class Granule(ABC):
         It is called again whenever it met a part of the file that was not there yet, and what is
         missing then may look absent: it must raise nothing but what HDF5 and numpy raise.
         """
+
+    def _open_anew(self) -> None:
+        """Open it by nothing but the archive's answers."""
+        try:
+            self._open_with(None)
+        except SceneError:
+            # A file that was replaced after it was listed, or mended, has another size now.
+            size = self._source.size()
+            if size in (self._size, None):
+                raise
+            self._size = size
+            self._open_with(None)
 
     def _open_with(self, known: Parts | None) -> None:
         self._known = known
@@ -171,7 +178,7 @@ class Granule(ABC):
         except SceneError:
             if self._known is None:
                 raise
-            self._open_with(None)  # in case it is what was known that does not hold
+            self._open_anew()  # in case it is what was known that does not hold
             stored = self._stored(window)
         return {name: as_declared(values, self._unsigned[name]) for name, values in stored.items()}
 
