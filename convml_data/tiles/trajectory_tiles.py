@@ -16,7 +16,7 @@ from convml_data.json_rows import reading, written
 from convml_data.tiles.tile import Tile
 from convml_data.trajectories import Trajectories
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TrajectoryTile(Tile):
     @property
     def name(self) -> str:
         """The scene's ID, with the trajectory's number where there are several."""
-        return self.scene_id if self.trajectory is None else _name_in(self.scene_id, self.trajectory)
+        return self.scene_id if self.trajectory is None else f"{self.scene_id}__{self.trajectory:05d}"
 
     def facts(self) -> dict[str, Any]:
         """The point it is around."""
@@ -77,14 +77,13 @@ class TrajectoryPlan:
     without
         Scenes without a tile, each with the reason.
     trajectories_without
-        Trajectories without a tile in a scene where others have one, by the name that it would have, each with the
-        reason.
+        Of each scene where some trajectories have a tile and others have none, the numbers of these by the reason.
     """
 
     fingerprint: str
     tiles: tuple[TrajectoryTile, ...]
     without: Mapping[str, str]
-    trajectories_without: Mapping[str, str]
+    trajectories_without: Mapping[str, Mapping[str, tuple[int, ...]]]
 
     def tiles_of(self, scene_id: str) -> tuple[TrajectoryTile, ...]:
         """The tiles of a scene."""
@@ -107,7 +106,7 @@ class TrajectoryPlan:
         head = {
             "fingerprint": self.fingerprint,
             "scenes_without": dict(self.without),
-            "trajectories_without": dict(self.trajectories_without),
+            "trajectories_without": {scene_id: dict(why) for scene_id, why in self.trajectories_without.items()},
         }
         return written(FORMAT_VERSION, head, "tiles", (tile.to_dict() for tile in self.tiles))
 
@@ -125,8 +124,11 @@ class TrajectoryPlan:
             text, where, FORMAT_VERSION, has="this plan has", is_no="this is no plan of tiles", remedy=remedy
         ) as values:
             tiles = tuple(TrajectoryTile(**tile) for tile in values["tiles"])
-            without = dict(values["scenes_without"]), dict(values["trajectories_without"])
-            return cls(values["fingerprint"], tiles, *without)
+            trajectories_without = {
+                scene_id: {reason: tuple(numbers) for reason, numbers in why.items()}
+                for scene_id, why in values["trajectories_without"].items()
+            }
+            return cls(values["fingerprint"], tiles, dict(values["scenes_without"]), trajectories_without)
 
 
 def plan_trajectory_tiles(
@@ -164,7 +166,7 @@ def plan_trajectory_tiles(
     inside = (np.abs(x) <= domain.l_zonal / 2) & (np.abs(y) <= domain.l_meridional / 2)
     tiles: list[TrajectoryTile] = []
     without: dict[str, str] = {}
-    trajectories_without: dict[str, str] = {}
+    trajectories_without: dict[str, dict[str, tuple[int, ...]]] = {}
     for scene_id, start in scenes:
         nearest = {number: _nearest(trajectories.times[points], start) for number, points in points_of.items()}
         found = {number: points_of[number][at] for number, at in nearest.items()}
@@ -176,13 +178,14 @@ def plan_trajectory_tiles(
         elif not any(inside[point] for point in near.values()):
             without[scene_id] = "the trajectories are outside of the domain then"
         else:
-            far = {
-                number: f"its nearest point is {offset:+.0f} s away, max_dt {max_dt}"
-                for number, offset in offsets.items()
-                if number not in near
-            }
-            away = {number: "it is outside of the domain then" for number, point in near.items() if not inside[point]}
-            trajectories_without |= {_name_in(scene_id, number): why for number, why in sorted((far | away).items())}
+            why: defaultdict[str, list[int]] = defaultdict(list)
+            for number, offset in offsets.items():
+                if number not in near:
+                    why[f"its nearest point is {offset:+.0f} s away, max_dt {max_dt}"].append(number)
+                elif not inside[near[number]]:
+                    why["it is outside of the domain then"].append(number)
+            if why:
+                trajectories_without[scene_id] = {reason: tuple(numbers) for reason, numbers in why.items()}
         tiles += [
             TrajectoryTile(
                 scene_id=scene_id,
@@ -200,11 +203,6 @@ def plan_trajectory_tiles(
             if inside[point]
         ]
     return TrajectoryPlan(fingerprint, tuple(tiles), without, trajectories_without)
-
-
-def _name_in(scene_id: str, trajectory: int) -> str:
-    """What the tile of one of several trajectories in a scene is called."""
-    return f"{scene_id}__{trajectory:05d}"
 
 
 def _nearest(times: np.ndarray[Any, np.dtype[np.datetime64]], start: datetime) -> int:

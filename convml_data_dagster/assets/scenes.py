@@ -219,13 +219,16 @@ def trajectory_plan_asset(dataset: Dataset) -> dg.AssetsDefinition:
         with errors_as_failures():
             store = store_of(context, dataset.name)
             plan = make_trajectory_plan(store)
+        trajectories_without: Counter[str] = Counter()
+        for why in plan.trajectories_without.values():
+            trajectories_without.update({reason: len(numbers) for reason, numbers in why.items()})
         return dg.MaterializeResult(
             data_version=dg.DataVersion(plan.fingerprint),
             metadata={
                 "path": dg.MetadataValue.path(store.files.url(store.layout.trajectory_plan)),
                 "tiles": len(plan.tiles),
                 "scenes_without": dg.MetadataValue.json(dict(Counter(plan.without.values()))),
-                "trajectories_without": dg.MetadataValue.json(dict(Counter(plan.trajectories_without.values()))),
+                "trajectories_without": dg.MetadataValue.json(dict(trajectories_without)),
             },
         )
 

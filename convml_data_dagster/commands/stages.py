@@ -91,12 +91,18 @@ def make_plan(session: Session, stage: TileStage, *, again: bool = True) -> None
         around = session.store.read_trajectory_plan()
         for scene_id, reason in around.without.items():
             print(f"warning: no tile in {scene_id}: {reason}", file=sys.stderr)
-        if around.trajectories_without:
-            name, reason = next(iter(around.trajectories_without.items()))
+        missing = [
+            (scene_id, number, reason)
+            for scene_id, why in around.trajectories_without.items()
+            for reason, numbers in why.items()
+            for number in numbers
+        ]
+        if missing:
+            scene_id, number, reason = missing[0]
             plan_url = session.store.files.url(session.store.layout.trajectory_plan)
             print(
-                f"warning: {len(around.trajectories_without)} tiles are missing in scenes where other trajectories "
-                f"have one; the first is {name}: {reason}. All are named in {plan_url}",
+                f"warning: {len(missing)} tiles are missing in scenes where other trajectories have one; the first is "
+                f"of trajectory {number} in {scene_id}: {reason}. All are named in {plan_url}",
                 file=sys.stderr,
             )
     if stage == "triplet_tiles":

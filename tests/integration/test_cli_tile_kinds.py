@@ -174,18 +174,19 @@ def test_a_trajectory_without_a_tile_is_named(
     plan = json.loads((dataset / "trajectories/tile_plan.json").read_text())
     first, second, third = scene_ids(3)
     assert plan["scenes_without"] == {}
-    assert list(plan["trajectories_without"]) == [f"{first}__00002", f"{second}__00002"] + [
-        f"{third}__{number:05d}" for number in (1, 2)
-    ]
-    reasons = plan["trajectories_without"]
-    assert reasons[f"{second}__00002"] == "it is outside of the domain then"
-    assert reasons[f"{third}__00001"].startswith("its nearest point is -6")
-    assert reasons[f"{third}__00001"].endswith(" s away, max_dt 0:05:00")
-    all_names = {f"{scene_id}__{number:05d}" for scene_id in scene_ids(3) for number in range(3)}
-    assert {f"{tile['scene_id']}__{tile['trajectory']:05d}" for tile in plan["tiles"]} == all_names - set(reasons)
+    elsewhere = {"it is outside of the domain then": [2]}
+    assert list(plan["trajectories_without"]) == [first, second, third]
+    assert plan["trajectories_without"][first] == plan["trajectories_without"][second] == elsewhere
+    at_last = plan["trajectories_without"][third]
+    (over,) = at_last.keys() - elsewhere.keys()
+    assert over.startswith("its nearest point is -6")
+    assert over.endswith(" s away, max_dt 0:05:00")
+    assert at_last == {over: [1]} | elsewhere
+    there = [(tile["scene_id"], tile["trajectory"]) for tile in plan["tiles"]]
+    assert there == [(first, 0), (first, 1), (second, 0), (second, 1), (third, 0)]
     error = capsys.readouterr().err
     assert "warning: 4 tiles are missing in scenes where other trajectories have one" in error
-    assert f"the first is {first}__00002: it is outside of the domain then" in error
+    assert f"the first is of trajectory 2 in {first}: it is outside of the domain then" in error
 
 
 def test_trajectories_that_never_meet_a_scene(
