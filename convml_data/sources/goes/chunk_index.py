@@ -24,8 +24,8 @@ from isal import isal_zlib
 from isal.isal_zlib import IsalError
 
 from convml_data.geometry.windows import Window
-from convml_data.sources.goes.parts import Span, merged
-from convml_data.sources.goes.ranges import GAP, LONGEST, RangeFile
+from convml_data.sources.goes.parts import Span
+from convml_data.sources.goes.ranges import RangeFile, as_requests
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -196,7 +196,7 @@ def read_chunks(
             stored = content[span.start - fetched.start : span.stop - fetched.start]
             _copy(images[name].values(stored, chunk.mask), chunk, values[name], window)
 
-    ranges.fetch(merged((span for span, _, _ in by_place), GAP, LONGEST), put)
+    ranges.fetch(as_requests(span for span, _, _ in by_place), put)
     return values
 
 

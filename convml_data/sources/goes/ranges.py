@@ -21,8 +21,8 @@ HEAD, TAIL = 1 << 15, 1 << 16
 PAGE = 1 << 14
 
 #: Ranges with no more than this between them are fetched in one request. On links of tens of milliseconds and
-#: tens of MB/s that is as quick as any larger gap for small windows, and costs large ones less than 1 % more bytes.
-GAP = 1 << 14
+#: tens of MB/s that is as quick as any smaller gap, saves a twelfth of the requests, and costs 4 % more bytes at most.
+GAP = 3 << 15
 
 #: The longest range of one request, so that what is broken off and asked for again is bounded, and so that
 #: what has come can be worked on while the rest is on its way.
@@ -30,6 +30,11 @@ LONGEST = 4 << 20
 
 #: Requests for one file at the same time.
 AT_ONCE = 16
+
+
+def as_requests(spans: Iterable[Span]) -> list[Span]:
+    """Spans of a file as they are asked for: those close to each other together, as far as that is not too long."""
+    return merged(spans, GAP, LONGEST)
 
 
 class NotFetchedError(OSError):
