@@ -66,6 +66,17 @@ def test_values_are_those_that_were_written(
         np.testing.assert_array_equal(values_of(hdf5, window, ranges, "image")["image"], VALUES[window.slices])
 
 
+@pytest.mark.parametrize("userblock", [0, 512])
+def test_addresses_that_are_not_those_in_the_file_are_left_to_hdf5(tmp_path: Path, userblock: int) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", userblock_size=userblock) as hdf5:
+        hdf5.create_dataset("image", data=VALUES, chunks=(7, 11))
+        hdf5["link"] = h5py.SoftLink("/image")
+    with opened(path) as (hdf5, ranges):
+        assert image_of(hdf5, "link", ranges) is None
+        assert (image_of(hdf5, "image", ranges) is None) == bool(userblock)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -76,6 +76,13 @@ def test_what_has_not_been_fetched_raises_and_moves_nothing() -> None:
         assert (file.tell(), file.misses, file.requests) == (50, misses, 0)
 
 
+def test_what_lies_beyond_the_end_is_not_waited_for() -> None:
+    file = opened(Archive())
+    with pytest.raises(ValueError, match="bytes 9990 to 10001 lie beyond the end"):
+        file.part(Span(9990, 10_001))
+    assert file.misses == 0
+
+
 def test_what_was_missed_comes_with_the_pages_around_it_and_once() -> None:
     archive = Archive()
     file = opened(archive)

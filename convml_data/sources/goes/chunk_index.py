@@ -129,8 +129,10 @@ def stored_image(image: h5py.Dataset, read: Reader) -> StoredImage | None:
     if image.chunks is None or image.ndim != 2 or filters not in ((), (_DEFLATE,), (_SHUFFLE, _DEFLATE)):
         return None
     parent = image.parent.id
-    header = parent.links.get_info(image.name.rpartition("/")[2].encode()).u
-    layout = next((body for kind, body in _messages(header, read) if kind == _LAYOUT), b"")
+    link = parent.links.get_info(image.name.rpartition("/")[2].encode())
+    if link.type != h5py.h5l.TYPE_HARD or image.file.userblock_size:  # so that the address is that in the file
+        return None
+    layout = next((body for kind, body in _messages(link.u, read) if kind == _LAYOUT), b"")
     # Version 3, chunked, indexed by a version 1 B-tree over the image's two dimensions and the values' bytes.
     if layout[:3] != b"\3\2\3":
         return None

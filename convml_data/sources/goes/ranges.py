@@ -122,7 +122,11 @@ class RangeFile(io.RawIOBase):
         ------
         NotFetchedError
             Some of it has not been fetched.
+        ValueError
+            It reaches beyond the end, so that fetching would never help.
         """
+        if span.stop > self.size:
+            raise ValueError(f"bytes {span.start} to {span.stop} lie beyond the end of the file")
         content = self._parts.get(span)
         if content is None:
             self._missing.append(span)
