@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,12 @@ import numpy.typing as npt
 
 from convml_data.errors import MetaError
 from convml_data.geometry.local import LocalDomain
+from convml_data.meta.values import duration
 from convml_data.sources.base import Interval
 from convml_data.store.netcdf import open_netcdf
+
+#: How far from a point's time a tile is around it, unless meta.yaml or the file says so.
+DEFAULT_MAX_DT = timedelta(minutes=30)
 
 _REMEDY = "Write a netCDF file with the variables time, lat and lon along one dimension, or name another file"
 
@@ -29,12 +33,15 @@ class Trajectories:
         Shape (points,), degrees north and east.
     number
         Shape (points,): of the trajectory that a point is of, from 0.
+    max_dt
+        How far from a point's time a trajectory still is where the point is, None where the file does not say.
     """
 
     times: npt.NDArray[np.datetime64]
     lat: npt.NDArray[np.float64]
     lon: npt.NDArray[np.float64]
     number: npt.NDArray[np.intp]
+    max_dt: timedelta | None = None
 
     @property
     def count(self) -> int:
@@ -71,12 +78,13 @@ def read_trajectories(path: Path) -> Trajectories:
     ``time`` has one dimension; ``lat`` and ``lon`` have it too and may have others, one of several
     trajectories for example. Several trajectories may also lie one after the other along it, if a variable with the
     attribute ``sample_dimension`` counts the points of each (CF's contiguous ragged array). Points without a position
-    or time are passed over.
+    or time are passed over. The file's attribute ``max_dt``, an ISO 8601 duration, is optional.
 
     Raises
     ------
     MetaError
-        The file is not there, is no such file, holds no point, or one that is nowhere on the earth.
+        The file is not there, is no such file, holds no point, or one that is nowhere on the earth, or its ``max_dt``
+        is no duration.
     """
     where = f"{path} (trajectories.filepath)"
     try:
@@ -86,6 +94,7 @@ def read_trajectories(path: Path) -> Trajectories:
                 found = ", ".join(map(str, dataset.variables))
                 raise MetaError(f"the file has no {', '.join(missing)}, but {found}", where=where, remedy=_REMEDY)
             lat, lon, time = (dataset[name].load() for name in ("lat", "lon", "time"))
+            max_dt = dataset.attrs.get("max_dt")
             counts = [it.values for it in dataset.variables.values() if it.attrs.get("sample_dimension") in time.dims]
     except (OSError, ValueError, RuntimeError) as error:
         raise MetaError(f"this cannot be read as netCDF ({error})", where=where, remedy=_REMEDY) from error
@@ -123,7 +132,13 @@ def read_trajectories(path: Path) -> Trajectories:
                 where=where,
                 remedy=f"Give degrees {way}, and NaN where there is no position",
             )
-    return Trajectories(times[there], lats[there], lons[there], _without_gaps(number[there]))
+    try:
+        valid_for = None if max_dt is None else duration(max_dt)
+    except ValueError as error:
+        raise MetaError(
+            f"of its attribute max_dt, {error.args[0]}", where=where, remedy="Write one such as PT5M, or remove it"
+        ) from error
+    return Trajectories(times[there], lats[there], lons[there], _without_gaps(number[there]), valid_for)
 
 
 def _without_gaps(number: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -42,7 +42,7 @@ CODE_VERSIONS = {
     "trajectory_tiles": 1,
     "sliding_window_tiles": 1,
     "statistics": 1,
-    "flow": 1,
+    "flow": 2,
     "flow_plots": 1,
 }
 
@@ -360,10 +360,10 @@ class Dataset:
         grid = {"domain": self._domain_inputs, "resolution": meta.sampling.resolution}
         if stage == "trajectory_plan":
             around = meta.sampling.trajectories
-            max_dt = meta.trajectories and meta.trajectories.max_dt.total_seconds()
+            max_dt = meta.trajectories and meta.trajectories.max_dt
             return grid | {
                 "tile_N": around and around.tile_N,
-                "max_dt": max_dt,
+                "max_dt": max_dt and max_dt.total_seconds(),
                 "trajectories": self.trajectories_hash,
             }
         if stage == "tile_plan":

@@ -90,10 +90,10 @@ class Trajectories(Section):
         description="netCDF file with time, lat and lon; relative to the folder of meta.yaml.",
         examples=["trajectories.nc"],
     )
-    max_dt: Annotated[timedelta, BeforeValidator(values.duration)] = Field(
-        default=timedelta(minutes=30),
+    max_dt: Annotated[timedelta | None, BeforeValidator(values.duration), Given] = Field(
+        default=None,
         description="A trajectory has a tile in scenes that start at most this far from one of its points, ISO 8601 "
-        "(default PT30M).",
+        "(default: what the file's attribute max_dt says, or PT30M).",
         examples=["PT30M"],
-        json_schema_extra={"type": "string", "format": "duration", "default": "PT30M"},
+        json_schema_extra={"type": "string", "format": "duration"},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -206,6 +207,7 @@ def make_trajectories(store: DatasetStore, prefix: str, options: Flow) -> Trajec
         "unreadable_scenes": " ".join(unreadable),
         "points_never_followed": tracks.never_followed,
         "fingerprint": made_from,
+        **_max_dt(moments, why),
     }
     with store.files.writing(name) as path:
         write_netcdf(path, to_dataset(tracks, moments, grid, attributes))
@@ -302,6 +304,16 @@ def _is_regridded(store: DatasetStore, row: LedgerRow) -> bool:
 
 def _moment(row: LedgerRow) -> Moment:
     return Moment(row.scene_id, row.scan.start, row.scan.end, row.scan.satellite)
+
+
+def _max_dt(moments: Sequence[Moment], why: Sequence[str | None]) -> dict[str, str]:
+    """The attribute ``max_dt``: half the time from scene to scene, so that no tile is where a trajectory has been."""
+    steps = [
+        after.start - before.start
+        for (before, after), reason in zip(pairwise(moments), why[1:], strict=True)
+        if reason is None
+    ]
+    return {"max_dt": f"PT{min(steps).total_seconds() / 2:.6f}S"} if steps else {}
 
 
 def _frames(store: DatasetStore, rows: Sequence[LedgerRow], style: Style, band: str | None) -> Iterator[Frame]:

@@ -34,7 +34,7 @@ from convml_data.tiles.sliding_window import tiles_over
 from convml_data.tiles.splits import ByIntervals, ByTimeBlock, RandomByRelativeSampleSize, Split, StableHash
 from convml_data.tiles.tile import Tile, TileStage
 from convml_data.tiles.trajectory_tiles import TrajectoryPlan, plan_trajectory_tiles
-from convml_data.trajectories import read_trajectories
+from convml_data.trajectories import DEFAULT_MAX_DT, read_trajectories
 
 #: What the neural-network side writes into a collection and then trusts, whatever changed since.
 READERS_INDEX = "meta.csv"
@@ -115,13 +115,14 @@ def make_trajectory_plan(store: DatasetStore) -> TrajectoryPlan:
             where=f"{dataset.directory / META_NAME}: sampling.trajectories",
             remedy="Leave them out, or use source files with longitude and latitude",
         )
+    trajectories = read_trajectories(dataset.trajectories_file)
     plan = plan_trajectory_tiles(
-        read_trajectories(dataset.trajectories_file),
+        trajectories,
         [(row.scene_id, row.scan.start) for row in ledger.scenes],
         domain=dataset.domain,
         tile_n=around.tile_N,
         resolution=dataset.meta.sampling.resolution,
-        max_dt=dataset.meta.trajectories.max_dt,
+        max_dt=dataset.meta.trajectories.max_dt or trajectories.max_dt or DEFAULT_MAX_DT,
         fingerprint=_plan_fingerprint(store, ledger, "trajectory_plan"),
     )
     if not plan.tiles:

@@ -120,7 +120,7 @@ def test_each_scene_has_a_plot_and_the_day_a_film(followed: Path) -> None:
 def test_tiles_follow_the_clouds(followed: Path, small_archive: str, dataset: Path) -> None:
     tile_n = 24
     around = {"resolution": 1000.0, "trajectories": {"tile_N": tile_n}}
-    source = {"filepath": f"{followed}/flow/{DAY}.nc", "max_dt": "PT1M"}
+    source = {"filepath": f"{followed}/flow/{DAY}.nc"}
     following = write_meta(
         dataset.parent / "following", meta_of(small_archive, sampling=around, trajectories=source, image_function=None)
     )

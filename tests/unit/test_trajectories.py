@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,16 @@ def test_several_trajectories_with_gaps(tmp_path: Path) -> None:
     read = read_trajectories(tmp_path / "a.nc")
     assert len(read.times) == len(read.lat) == len(read.lon) == 5 + 3
     assert np.isfinite(read.lat).all()
+
+
+def test_a_file_may_say_how_long_its_points_hold(tmp_path: Path) -> None:
+    drifting().to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert read_trajectories(tmp_path / "a.nc").max_dt is None
+    drifting().assign_attrs(max_dt="PT300.050000S").to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    assert read_trajectories(tmp_path / "a.nc").max_dt == timedelta(seconds=300.05)
+    drifting().assign_attrs(max_dt=300).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    with pytest.raises(MetaError, match=r"of its attribute max_dt, .*300.* is not a duration\. Write one such as PT5M"):
+        read_trajectories(tmp_path / "a.nc")
 
 
 @pytest.mark.parametrize("centre", [-57.0, 179.9, -179.9])
