@@ -17,10 +17,11 @@ from convml_data.embeddings.transforms.rows import EmbeddingRows, whole
 from convml_data.embeddings.transforms.spec import TYPES, TransformSpec
 from convml_data.errors import PlanError, StoreError
 from convml_data.fingerprints import fingerprint
+from convml_data.meta.transforms import Transform
 from convml_data.pipeline.tiles import current_tile_plan
 from convml_data.pipeline.transform_results import write_result
 from convml_data.store.dataset import DatasetStore
-from convml_data.store.embeddings import AllFormat, EmbeddingStore
+from convml_data.store.embeddings import EmbeddingStore
 from convml_data.store.transforms import KeptTransform, TransformStore
 
 BoolArray = npt.NDArray[np.bool_]
@@ -30,36 +31,6 @@ CODE_VERSION = 1
 
 #: The collection that transforms are fitted on unless they are fitted on all.
 TRAIN = "train"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be made of a set of embeddings.
-
-    Parameters
-    ----------
-    spec
-        A transform to fit; None for one that is fitted already.
-    pretrained
-        Its name.
-    trust_pickle
-        Whether a file of joblib may be read.
-    format
-        Of the result.
-    """
-
-    spec: TransformSpec | None = None
-    pretrained: str | None = None
-    trust_pickle: bool = False
-    format: AllFormat = "zarr"
-
-    @property
-    def name(self) -> str:
-        """What the result is called; in it a fitted transform of another set has that set's name."""
-        if self.pretrained is not None:
-            return self.pretrained.replace("/", "__")
-        assert self.spec is not None
-        return self.spec.name
 
 
 @dataclass(frozen=True)
@@ -99,7 +70,7 @@ class Made:
         return found
 
 
-def make_transform(store: DatasetStore, embeddings: EmbeddingStore, request: Request) -> Made:
+def make_transform(store: DatasetStore, embeddings: EmbeddingStore, asked: Transform) -> Made:
     """Fit a transform, unless it is fitted already, and apply it to all embeddings of a set.
 
     Parameters
@@ -108,8 +79,8 @@ def make_transform(store: DatasetStore, embeddings: EmbeddingStore, request: Req
         Of the dataset, whose collections say what is fitted on.
     embeddings
         The set.
-    request
-        What is asked for.
+    asked
+        What is to be made of it.
 
     Raises
     ------
@@ -121,22 +92,21 @@ def make_transform(store: DatasetStore, embeddings: EmbeddingStore, request: Req
     transforms = TransformStore.of(embeddings)
     with embeddings.open_all() as data:
         rows = EmbeddingRows(data, embeddings.files.url(embeddings.folder))
-        if request.pretrained is not None:
-            kept = transforms.read_model(request.pretrained, trust_pickle=request.trust_pickle)
-            _require_same_network(kept, rows, request.pretrained, embeddings.set_name)
+        if asked.spec is None:
+            kept = transforms.read_model(str(asked.pretrained), trust_pickle=asked.trust_pickle)
+            _require_same_network(kept, rows, str(asked.pretrained), embeddings.set_name)
         else:
-            assert request.spec is not None
-            kept = _fitted(store, transforms, rows, request.spec)
+            kept = _fitted(store, transforms, rows, asked.spec)
         made_from = _applied_fingerprint(kept, rows)
-        results = transforms.results(request.format)
-        attributes = results.attributes(request.name)
+        results = transforms.results(asked.format)
+        attributes = results.attributes(asked.name)
         is_there = attributes is not None and attributes.get("fingerprint") == made_from
         if not is_there:
-            write_result(results, request.name, kept, rows, {"transform": request.name, "fingerprint": made_from})
-            transforms.remove_other_formats(request.name, request.format)
-        attributes = results.attributes(request.name)
+            write_result(results, asked.name, kept, rows, {"transform": asked.name, "fingerprint": made_from})
+            transforms.remove_other_formats(asked.name, asked.format)
+        attributes = results.attributes(asked.name)
         assert attributes is not None  # it was just written
-        return Made(request.name, results.url(request.name), attributes, is_there)
+        return Made(asked.name, results.url(asked.name), attributes, is_there)
 
 
 def _fitted(store: DatasetStore, transforms: TransformStore, rows: EmbeddingRows, spec: TransformSpec) -> KeptTransform:

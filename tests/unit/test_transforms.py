@@ -17,7 +17,8 @@ from convml_data.embeddings.transforms import fitting
 from convml_data.embeddings.transforms.fitting import apply, fit, fit_in_batches
 from convml_data.embeddings.transforms.spec import TYPES, TransformSpec, read_extra_args
 from convml_data.errors import ConvmlError, PlanError, StoreError
-from convml_data.pipeline.transforms import Made, Request, make_transform
+from convml_data.meta.transforms import Transform
+from convml_data.pipeline.transforms import Made, make_transform
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.embeddings import EmbeddingStore
 from convml_data.store.transforms import TransformStore
@@ -38,8 +39,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def request(type_: str, fit_on: Any = "train", **arguments: Any) -> Request:
-    return Request(TransformSpec.of(type_, arguments or ARGUMENTS.get(type_), fit_on))
+def request(type_: str, fit_on: Any = "train", **arguments: Any) -> Transform:
+    return Transform(type=type_, args=arguments or ARGUMENTS.get(type_, {}), fit_on=fit_on)
 
 
 @pytest.fixture
@@ -83,10 +84,10 @@ def test_every_transform_is_fitted_applied_and_read_again(
     assert found.attrs["transform_type"] == type_
     assert {"lat", "lon", "i0", "j0", "scene_time"} <= set(found.coords)
 
-    again = make_transform(store, windows, Request(pretrained=made.name))
+    again = make_transform(store, windows, Transform(pretrained=made.name))
     assert again.kept  # the same embeddings by the same transform
     (store.files.filesystem).rm(store.files.path(f"{windows.folder}/{made.name}.zarr"), recursive=True)
-    again = make_transform(store, windows, Request(pretrained=made.name))
+    again = make_transform(store, windows, Transform(pretrained=made.name))
     assert not again.kept
     xr.testing.assert_identical(result(windows, again), found)
 
@@ -174,7 +175,7 @@ def test_new_scenes_are_transformed_too(store: DatasetStore) -> None:
     embeddings = keep(store, WINDOWS, some)
     first = make_transform(store, embeddings, request("pca", "all"))
     embeddings = keep(store, WINDOWS, window_embeddings())
-    pretrained = make_transform(store, embeddings, Request(pretrained=first.name))
+    pretrained = make_transform(store, embeddings, Transform(pretrained=first.name))
     assert not pretrained.kept
     assert pretrained.attributes["n_embeddings"] == N_SCENES * NY * NX
     assert pretrained.attributes["n_fitted"] == 3 * NY * NX - 1
@@ -243,7 +244,7 @@ def test_another_networks_transform_is_refused_and_both_are_named(store: Dataset
         store, "other.rect-slidingwindow.step_size__10", window_embeddings(model="other", model_sha256="b" * 64)
     )
     with pytest.raises(PlanError) as refused:
-        make_transform(store, other, Request(pretrained=f"{WINDOWS}/pca_transform__n_components_3"))
+        make_transform(store, other, Transform(pretrained=f"{WINDOWS}/pca_transform__n_components_3"))
     assert all(
         part in str(refused.value) for part in ("by the network net", "aaaaaaaaaaaa", "by other", "bbbbbbbbbbbb")
     )
@@ -252,7 +253,7 @@ def test_another_networks_transform_is_refused_and_both_are_named(store: Dataset
 def test_a_transform_of_another_set_of_the_same_network_is_taken(store: DatasetStore, windows: EmbeddingStore) -> None:
     embeddings = keep(store, TRIPLETS, triplet_embeddings(store))
     make_transform(store, embeddings, request("pca"))
-    made = make_transform(store, windows, Request(pretrained=f"{TRIPLETS}/pca_transform__n_components_3"))
+    made = make_transform(store, windows, Transform(pretrained=f"{TRIPLETS}/pca_transform__n_components_3"))
     assert made.name == f"{TRIPLETS}__pca_transform__n_components_3"
     assert made.attributes["fitted_on_set"] == TRIPLETS
 
@@ -261,11 +262,11 @@ def test_an_unknown_transform_is_answered_with_those_that_there_are(
     store: DatasetStore, windows: EmbeddingStore
 ) -> None:
     with pytest.raises(StoreError, match="Fit one with"):
-        make_transform(store, windows, Request(pretrained="pca_transform"))
+        make_transform(store, windows, Transform(pretrained="pca_transform"))
     make_transform(store, windows, request("pca"))
     for name in ("pca_transform", "../x/pca_transform", "..", "a/b/c"):
         with pytest.raises(StoreError, match="There are pca_transform__n_components_3"):
-            make_transform(store, windows, Request(pretrained=name))
+            make_transform(store, windows, Transform(pretrained=name))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +297,7 @@ def test_a_damaged_model_is_no_transform_and_is_fitted_again(store: DatasetStore
     whole = store.files.read_bytes(name)
     store.files.write_bytes(name, whole[:-50])
     with pytest.raises(StoreError, match="about another file"):
-        make_transform(store, windows, Request(pretrained=made.name))
+        make_transform(store, windows, Transform(pretrained=made.name))
     assert make_transform(store, windows, request("pca")).kept  # the result follows from the same
     TransformStore.of(windows).read_model(made.name)
 
@@ -314,7 +315,7 @@ def test_a_model_that_would_run_code_is_refused(store: DatasetStore, windows: Em
     values = json.loads(store.files.read_bytes(sidecar)) | {"sha256": hashlib.sha256(content).hexdigest()}
     store.files.write_bytes(sidecar, json.dumps(values).encode())
     with pytest.raises(StoreError, match="run code"):
-        make_transform(store, windows, Request(pretrained=made.name))
+        make_transform(store, windows, Transform(pretrained=made.name))
 
 
 def test_joblib_is_read_for_those_who_trust_it(store: DatasetStore, windows: EmbeddingStore) -> None:
@@ -327,8 +328,8 @@ def test_joblib_is_read_for_those_who_trust_it(store: DatasetStore, windows: Emb
     joblib.dump(estimator, stream)
     store.files.write_bytes(f"{windows.folder}/old.model.joblib", stream.getvalue())
     with pytest.raises(StoreError, match=r"run code.*--trust-pickle"):
-        make_transform(store, windows, Request(pretrained="old"))
-    made = make_transform(store, windows, Request(pretrained="old", trust_pickle=True))
+        make_transform(store, windows, Transform(pretrained="old"))
+    made = make_transform(store, windows, Transform(pretrained="old", trust_pickle=True))
     emb = window_embeddings()["emb"].isel(scene_id=0).values.reshape(EMB_DIM, -1).T
     expected = estimator.transform(emb.astype(float)).T.reshape(2, NY, NX)
     np.testing.assert_allclose(result(windows, made)["emb"].isel(scene_id=0), expected, rtol=1e-5)
@@ -341,8 +342,7 @@ def test_joblib_is_read_for_those_who_trust_it(store: DatasetStore, windows: Emb
 def test_netcdf_holds_the_same_and_takes_the_place_of_zarr(store: DatasetStore) -> None:
     embeddings = keep(store, WINDOWS, window_embeddings(), netcdf=True)
     zarr = result(embeddings, make_transform(store, embeddings, request("pca")))
-    spec = TransformSpec.of("pca", ARGUMENTS["pca"])
-    made = make_transform(store, embeddings, Request(spec, format="netcdf"))
+    made = make_transform(store, embeddings, Transform(type="pca", args=ARGUMENTS["pca"], format="netcdf"))
     assert made.url.endswith(f"{WINDOWS}/pca_transform__n_components_3.nc")
     xr.testing.assert_equal(result(embeddings, made), zarr)
     assert not store.files.exists(f"{embeddings.folder}/pca_transform__n_components_3.zarr")

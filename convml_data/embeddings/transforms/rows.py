@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ FloatArray = npt.NDArray[np.floating]
 
 #: Tiles whose embeddings are in memory at a time; of windows it is those of a scene.
 TILES_TOGETHER = 4096
+
+#: Attribute that says for each scene what its embeddings were made from.
+PARTS = "parts"
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,18 @@ class EmbeddingRows:
     def identity(self, members: npt.NDArray[np.bool_]) -> str:
         """Changes with anything that some of the embeddings follow from, shape of ``members`` (n,)."""
         some = np.flatnonzero(members.reshape(self.data.sizes[self.leading], -1).any(axis=1))
-        made_from = self.data.coords.get("made_from", self.data[self.leading])
-        ids = zip(self.data[self.leading].values[some].tolist(), made_from.values[some].tolist(), strict=True)
-        return fingerprint([self.data.attrs["fingerprint"], sorted(map(list, ids))])
+        ids = texts(self.data[self.leading])
+        scenes = texts(self.data["scene_id"])
+        made_from = {scene_id: part[0] for scene_id, part in json.loads(self.data.attrs.get(PARTS, "{}")).items()}
+        return fingerprint(
+            [self.data.attrs["fingerprint"], sorted([ids[row], made_from.get(scenes[row], "")] for row in some)]
+        )
 
     def scene_count(self, members: npt.NDArray[np.bool_]) -> int:
         """Of how many scenes some of the embeddings are."""
-        some = members.reshape(self.data.sizes[self.leading], -1).any(axis=1)
-        return len({name for name, is_one in zip(texts(self.data["scene_id"]), some, strict=True) if is_one})
+        scenes = texts(self.data["scene_id"])
+        some = np.flatnonzero(members.reshape(self.data.sizes[self.leading], -1).any(axis=1))
+        return len({scenes[row] for row in some})
 
     def shaped(self, rows: npt.NDArray[np.generic], part: slice) -> npt.NDArray[np.generic]:
         """Rows of a part, (n,) or (n, dim), in the order of ``emb``'s dimensions."""
