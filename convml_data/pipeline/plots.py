@@ -55,7 +55,7 @@ def plot_aux(store: DatasetStore, scene_ids: Sequence[str]) -> Iterator[Plot]:
             yield Plot(scene_id, None, None, "no image goes with it" if row is None else row.reason)
             continue
         try:
-            scene, field = (_regridded(each, scene_id) for each in (primary, store))
+            scene, field = (regridded_scene(each, scene_id) for each in (primary, store))
             content = aux_plot(scene, field, *styles)
         except ConvmlError as error:
             yield Plot(scene_id, None, None, str(error))
@@ -65,7 +65,7 @@ def plot_aux(store: DatasetStore, scene_ids: Sequence[str]) -> Iterator[Plot]:
         yield Plot(scene_id, store.files.url(name), content, None)
 
 
-def _regridded(store: DatasetStore, scene_id: str) -> xr.Dataset:
+def regridded_scene(store: DatasetStore, scene_id: str) -> xr.Dataset:
     """A scene on the dataset's grid; StoreError where it is not there or of other settings."""
     arrays = store.scenes(["regridded"])
     aux = "" if store.dataset.aux_name is None else f" --aux-name {store.dataset.aux_name}"

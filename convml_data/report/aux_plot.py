@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,10 @@ import xarray as xr
 
 from convml_data.images.picture import scene_picture
 from convml_data.images.style import GREY, FieldStyle, Style
+from convml_data.report.figures import extent_km, new_figure, png_of
 
-#: Width of a plot, inches, and its resolution, dots an inch.
+#: Width of a plot, inches.
 WIDTH = 7.0
-DPI = 100
 
 #: The colours of auxiliary fields that ``meta.yaml`` draws in grey: next to a picture, grey would be mistaken for one.
 COLOURS = "viridis"
@@ -32,15 +31,9 @@ def aux_plot(scene: xr.Dataset, field: xr.Dataset, scene_style: Style, field_sty
         Of the auxiliary product: the limits of its first band are those of the colours; without such
         limits the field is drawn as the picture that it is.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    x, y = scene["x"].values / 1e3, scene["y"].values / 1e3
-    half_x, half_y = (abs(axis[1] - axis[0]) / 2 if axis.size > 1 else 0.5 for axis in (x, y))
-    extent = (x.min() - half_x, x.max() + half_x, y.min() - half_y, y.max() + half_y)
+    extent = extent_km(scene["x"].values, scene["y"].values)
     height = 2 * WIDTH * 0.8 * (extent[3] - extent[2]) / (extent[1] - extent[0]) + 1.5
-    figure = Figure(figsize=(WIDTH, min(height, 3 * WIDTH)), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)  # no window, and safe in threads
+    figure = new_figure(WIDTH, min(height, 3 * WIDTH))
     above, below = figure.subplots(2, 1, sharex=True, sharey=True)
     above.imshow(np.asarray(scene_picture(scene, scene_style)), extent=extent)
     above.set_title(str(scene.attrs.get("scene_id", "")))
@@ -48,9 +41,7 @@ def aux_plot(scene: xr.Dataset, field: xr.Dataset, scene_style: Style, field_sty
     for axes in (above, below):
         axes.set_ylabel("y [km]")
     below.set_xlabel("x [km]")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # the same plot gives the same bytes
-    return buffer.getvalue()
+    return png_of(figure)
 
 
 def _draw_field(figure: Any, axes: Any, field: xr.Dataset, style: Style, extent: tuple[float, ...]) -> None:

@@ -102,7 +102,7 @@ class EmbeddingRows:
         scenes = texts(self.data["scene_id"])
         made_from = {scene_id: part[0] for scene_id, part in json.loads(self.data.attrs.get(PARTS, "{}")).items()}
         return fingerprint(
-            [self.data.attrs["fingerprint"], sorted([ids[row], made_from.get(scenes[row], "")] for row in some)]
+            [self.data.attrs.get("fingerprint", ""), sorted([ids[row], made_from.get(scenes[row], "")] for row in some)]
         )
 
     def scene_count(self, members: npt.NDArray[np.bool_]) -> int:
