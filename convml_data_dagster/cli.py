@@ -21,12 +21,14 @@ from convml_data_dagster.commands.reports import add_report_commands
 from convml_data_dagster.commands.scenes import add_scenes_command
 from convml_data_dagster.commands.stages import add_stage_commands
 from convml_data_dagster.commands.status import add_status_command
+from convml_data_dagster.commands.transforms import add_transform_commands
 from convml_data_dagster.commands.ui import add_ui_command
 
 _COMMANDS = (
     add_scenes_command,
     add_stage_commands,
     add_embeddings_command,
+    add_transform_commands,
     add_model_command,
     add_backfill_command,
     add_status_command,

@@ -54,7 +54,7 @@ def _job_name(key: dg.AssetKey) -> str:
         parts[1] = escaped(parts[1])
     if "embeddings" in parts:
         model = parts.index("embeddings") + 1
-        parts[model : model + 2] = map(escaped, parts[model : model + 2])
+        parts[model:] = map(escaped, parts[model:])
     return f"{'__'.join([dataset, *parts])}_job"
 
 

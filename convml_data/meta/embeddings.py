@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from convml_data.meta import values
 from convml_data.meta.aux_products import AuxName
 from convml_data.meta.fields import Given, Location, PositiveInteger, Section
+from convml_data.meta.transforms import Transform
 
 #: Tiles as they are named in sets of embeddings.
 TilesKind = Literal["rect-slidingwindow", "triplets", "trajectories"]
@@ -142,6 +143,21 @@ class Embeddings(Section):
     format: Literal["zarr", "netcdf"] = Field(
         default="zarr", description="Of the embeddings of all scenes together.", examples=["zarr"]
     )
+
+    transforms: tuple[Transform, ...] = Field(
+        default=(),
+        description="What else is made of the embeddings: fewer dimensions, clusters, scaling.",
+        examples=[[{"type": "pca", "args": {"n_components": 8}}]],
+    )
+
+    @field_validator("transforms")
+    @classmethod
+    def _called_apart(cls, transforms: tuple[Transform, ...]) -> tuple[Transform, ...]:
+        names = [transform.name.casefold() for transform in transforms]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two of them are called {name}, which names their files", "leave one out")
+        return transforms
 
     @field_validator("model_path")
     @classmethod

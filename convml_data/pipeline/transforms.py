@@ -14,7 +14,7 @@ from convml_data.draws import named_hash64
 from convml_data.embeddings.transforms.fitting import BATCH, fit, fit_in_batches, fits_in_memory, require_count, takes
 from convml_data.embeddings.transforms.model_files import Provenance, versions
 from convml_data.embeddings.transforms.rows import EmbeddingRows, whole
-from convml_data.embeddings.transforms.spec import TYPES, TransformSpec
+from convml_data.embeddings.transforms.spec import CODE_VERSION, TYPES, TransformSpec
 from convml_data.errors import PlanError, StoreError
 from convml_data.fingerprints import fingerprint
 from convml_data.meta.transforms import Transform
@@ -25,9 +25,6 @@ from convml_data.store.embeddings import EmbeddingStore
 from convml_data.store.transforms import KeptTransform, TransformStore
 
 BoolArray = npt.NDArray[np.bool_]
-
-#: Raised whenever the same embeddings and arguments would give another transform or other results than before.
-CODE_VERSION = 1
 
 #: The collection that transforms are fitted on unless they are fitted on all.
 TRAIN = "train"
@@ -45,6 +42,8 @@ class Made:
         Of the result.
     attributes
         What it says about itself.
+    explained
+        Which share of the variance each principal component explains; empty for other transforms.
     kept
         Whether it was there already.
     """
@@ -52,6 +51,7 @@ class Made:
     name: str
     url: str
     attributes: dict[str, Any]
+    explained: tuple[float, ...]
     kept: bool
 
     @property
@@ -104,9 +104,30 @@ def make_transform(store: DatasetStore, embeddings: EmbeddingStore, asked: Trans
         if not is_there:
             write_result(results, asked.name, kept, rows, {"transform": asked.name, "fingerprint": made_from})
             transforms.remove_other_formats(asked.name, asked.format)
-        attributes = results.attributes(asked.name)
-        assert attributes is not None  # it was just written
-        return Made(asked.name, results.url(asked.name), attributes, is_there)
+    return kept_transform(store, embeddings.set_name, asked, is_kept=is_there)
+
+
+def kept_transform(store: DatasetStore, set_name: str, asked: Transform, *, is_kept: bool = True) -> Made:
+    """What a transform made of a set of embeddings and is on disk; StoreError where it is not.
+
+    Parameters
+    ----------
+    store
+        Of the dataset.
+    set_name
+        Of the embeddings.
+    asked
+        The transform.
+    is_kept
+        Whether it was there already.
+    """
+    transforms = TransformStore(store.files, set_name)
+    with transforms.open_result(asked.name) as result:
+        ratio = result.coords.get("explained_variance_ratio")
+        explained = () if ratio is None else tuple(map(float, ratio.values))
+        return Made(
+            asked.name, transforms.results(asked.format).url(asked.name), dict(result.attrs), explained, is_kept
+        )
 
 
 def _fitted(store: DatasetStore, transforms: TransformStore, rows: EmbeddingRows, spec: TransformSpec) -> KeptTransform:

@@ -7,6 +7,7 @@ import dagster as dg
 from convml_data.meta.data import MODELS
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.embeddings import Embeddings
+from convml_data.meta.transforms import Transform
 
 
 def asset_key(dataset: Dataset, asset: str) -> dg.AssetKey:
@@ -31,6 +32,11 @@ def embeddings_key(dataset: Dataset, entry: Embeddings, *, of_all: bool = False)
     product = [] if entry.aux_name is None else ["aux", entry.aux_name]
     of_set = ["embeddings", entry.model_name, entry.kind_name]
     return dg.AssetKey([dataset.name, *product, *of_set, *(["all"] if of_all else [])])
+
+
+def transform_key(dataset: Dataset, entry: Embeddings, transform: Transform, *parts: str) -> dg.AssetKey:
+    """Key of a transform of a set of embeddings, or of its pictures: that of the set, its name, ``maps``."""
+    return dg.AssetKey([*embeddings_key(dataset, entry).path, transform.name, *parts])
 
 
 def escaped(name: str) -> str:

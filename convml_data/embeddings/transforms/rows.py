@@ -12,14 +12,12 @@ import xarray as xr
 
 from convml_data.errors import StoreError
 from convml_data.fingerprints import fingerprint
+from convml_data.store.growing import PARTS
 
 FloatArray = npt.NDArray[np.floating]
 
 #: Tiles whose embeddings are in memory at a time; of windows it is those of a scene.
 TILES_TOGETHER = 4096
-
-#: Attribute that says for each scene what its embeddings were made from.
-PARTS = "parts"
 
 
 @dataclass(frozen=True)
@@ -98,12 +96,10 @@ class EmbeddingRows:
     def identity(self, members: npt.NDArray[np.bool_]) -> str:
         """Changes with anything that some of the embeddings follow from, shape of ``members`` (n,)."""
         some = np.flatnonzero(members.reshape(self.data.sizes[self.leading], -1).any(axis=1))
-        ids = texts(self.data[self.leading])
-        scenes = texts(self.data["scene_id"])
-        made_from = {scene_id: part[0] for scene_id, part in json.loads(self.data.attrs.get(PARTS, "{}")).items()}
-        return fingerprint(
-            [self.data.attrs.get("fingerprint", ""), sorted([ids[row], made_from.get(scenes[row], "")] for row in some)]
-        )
+        ids, scenes = texts(self.data[self.leading]), texts(self.data["scene_id"])
+        parts = json.loads(self.data.attrs.get(PARTS, "{}"))
+        of_all = None if parts else self.data.attrs["fingerprint"]
+        return fingerprint([of_all, sorted([ids[row], parts[scenes[row]][0] if parts else ""] for row in some)])
 
     def scene_count(self, members: npt.NDArray[np.bool_]) -> int:
         """Of how many scenes some of the embeddings are."""

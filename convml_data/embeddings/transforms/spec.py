@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from convml_data.meta import values
 
+#: Raised whenever the same embeddings and arguments would give another transform or other results than before.
+CODE_VERSION = 1
+
 #: Which embeddings a transform is fitted on: those of the scenes that a network is trained on, or all.
 FitOn = Literal["train", "all"]
 

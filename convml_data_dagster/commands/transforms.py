@@ -1,0 +1,139 @@
+"""``convml-data transform`` and ``embedding-plots``: what is made of a set of embeddings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from convml_data import cli
+from convml_data_dagster.commands.embeddings import add_embedding_options, entry_of, make_set
+from convml_data_dagster.commands.session import Session
+
+if TYPE_CHECKING:
+    from convml_data.meta.embeddings import Embeddings
+    from convml_data.meta.transforms import Transform
+
+#: Components whose share of the variance the terminal shows.
+_SHOWN = 8
+
+
+def add_transform_commands(commands: Any) -> None:
+    """Add ``transform`` and ``embedding-plots`` to the sub-commands."""
+    transform = commands.add_parser("transform", help="fit PCA, clusters, … to embeddings, or apply what is fitted")
+    transform.set_defaults(command=_transform)
+    add_embedding_options(transform)
+    transform.add_argument("--transform-type", metavar="TYPE", help="pca, kmeans, hdbscan, isomap, umap, …")
+    transform.add_argument("--transform-extra-args", metavar="K=V,…", help="arguments, such as n_components=8")
+    transform.add_argument(
+        "--pretrained-transform-model", metavar="NAME", help="a fitted transform to apply, such as pca_transform"
+    )
+    transform.add_argument(
+        "--fit-on",
+        choices=("train", "all"),
+        help="what it is fitted on (default: the collection train)",
+    )
+    transform.add_argument(
+        "--format", dest="transform_format", choices=("zarr", "netcdf"), help="of the result (default: zarr)"
+    )
+    plots = commands.add_parser("embedding-plots", help="draw what a transform made of embeddings")
+    plots.set_defaults(command=_plots)
+    add_embedding_options(plots)
+    plots.add_argument("--transform", metavar="NAME", required=True, help="such as pca_transform__n_components_8")
+    for command in (transform, plots):
+        cli.add_data_path(command)
+
+
+def asked_transform(arguments: argparse.Namespace) -> Transform:
+    """The transform that the options of ``transform`` name; PlanError where they are wrong or do not go together."""
+    from convml_data.embeddings.transforms.spec import TYPES, TransformSpec, read_extra_args
+    from convml_data.errors import PlanError
+    from convml_data.meta.transforms import Transform
+
+    type_, pretrained = arguments.transform_type, arguments.pretrained_transform_model
+    format_ = arguments.transform_format or "zarr"
+    if (type_ is None) == (pretrained is None):
+        both = "both are given" if type_ is not None else "neither is given"
+        raise PlanError(
+            f"--transform-type and --pretrained-transform-model: {both}",
+            remedy=f"Give a type to fit ({', '.join(TYPES)}), or the name of a fitted transform",
+        )
+    if pretrained is not None:
+        for option in ("transform_extra_args", "fit_on"):
+            if getattr(arguments, option) is not None:
+                raise PlanError(
+                    f"--{option.replace('_', '-')} is for fitting, and {pretrained} is fitted", remedy="Leave it out"
+                )
+        return Transform(pretrained=pretrained, trust_pickle=arguments.trust_pickle, format=format_)
+    try:
+        given = read_extra_args(arguments.transform_extra_args or "")
+        spec = TransformSpec.of(type_, given, arguments.fit_on or "train")
+    except ValueError as error:
+        what, remedy = error.args
+        where = "--transform-type" if type_ not in TYPES else "--transform-extra-args"
+        raise PlanError(what, where=where, remedy=remedy[0].upper() + remedy[1:]) from error
+    return Transform(type=spec.type, args=dict(spec.arguments), fit_on=spec.fit_on, format=format_)
+
+
+def _transform(arguments: argparse.Namespace) -> int:
+    from convml_data.pipeline.transforms import kept_transform
+    from convml_data_dagster.assets.names import transform_key
+
+    asked = asked_transform(arguments)
+    entry = _with(arguments, asked)
+    session = Session(arguments.data_path, arguments.aux_name, embeddings=[entry])
+    make_set(session, entry)
+    session.materialize(session.asset_of(transform_key(session.dataset, entry, asked)))
+    made = kept_transform(session.store, entry.set_name, asked)
+    attributes = made.attributes
+    for warning in made.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if "n_fitted" in attributes:
+        on = "all scenes" if attributes["transform_fit_on"] == "all" else "the collection train"
+        print(f"{made.name}: fitted on {attributes['n_fitted']} embeddings of {attributes['n_scenes']} scenes ({on})")
+    missing = f", of which {attributes['n_missing']} are missing" if attributes["n_missing"] else ""
+    print(f"applied to {attributes['n_embeddings']} embeddings{missing}")
+    if made.explained:
+        shares = ", ".join(f"{share:.1%}" for share in made.explained[:_SHOWN])
+        more = ", …" if len(made.explained) > _SHOWN else ""
+        print(f"share of the variance: {shares}{more}")
+    if "cluster_sizes" in attributes:
+        sizes = json.loads(attributes["cluster_sizes"])
+        print(f"clusters: {len(sizes.keys() - {'-1'})}; in none: {sizes.get('-1', 0)}")
+    print(f"transformed embeddings: {made.url}")
+    return 0
+
+
+def _plots(arguments: argparse.Namespace) -> int:
+    from convml_data.meta.transforms import Transform
+    from convml_data.store.embeddings import EmbeddingStore
+    from convml_data.store.transforms import TransformStore
+    from convml_data_dagster.assets.names import transform_key
+    from convml_data_dagster.commands.scenes import current_scene_ids
+
+    asked = Transform(pretrained=arguments.transform)
+    entry = _with(arguments, asked)
+    session = Session(arguments.data_path, arguments.aux_name, embeddings=[entry])
+    transforms = TransformStore.of(EmbeddingStore(session.store.files, entry.set_name))
+    transforms.open_result(asked.name).close()  # or an error, before any work
+    if entry.step_size is not None:
+        runs = session.slices(current_scene_ids(session))
+        session.materialize_scenes(session.asset_of(transform_key(session.dataset, entry, asked, "maps")), runs=runs)
+    session.materialize(session.asset_of(transform_key(session.dataset, entry, asked, "tile_plots")))
+    print(f"plots: {session.store.files.url(transforms.plot(asked.name, '').removesuffix('/.png'))}")
+    return 0
+
+
+def _with(arguments: argparse.Namespace, asked: Transform) -> Embeddings:
+    """The set that the options name, with a transform, in the format in which ``meta.yaml`` or the disk has it."""
+    from convml_data.meta.dataset import load_dataset
+    from convml_data.store.dataset import DatasetStore
+    from convml_data.store.embeddings import EmbeddingStore
+
+    entry, dataset = entry_of(arguments), load_dataset(arguments.data_path)
+    known = [each for each in dataset.meta.embeddings if each.set_name == entry.set_name]
+    there = EmbeddingStore(DatasetStore.of(dataset).files, entry.set_name).all_formats()
+    format_ = known[0].format if known else (there or [entry.format])[0]
+    others = [each for each in (known[0].transforms if known else ()) if each.name != asked.name]
+    return entry.model_copy(update={"format": format_, "transforms": (*others, asked)})
