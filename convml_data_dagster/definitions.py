@@ -25,7 +25,7 @@ from convml_data_dagster.assets.flow import flow_assets
 from convml_data_dagster.assets.reports import completeness_asset, files_asset
 from convml_data_dagster.assets.scenes import matches_asset, scene_ids_asset, tile_plan_asset, trajectory_plan_asset
 from convml_data_dagster.assets.statistics import statistics_asset
-from convml_data_dagster.assets.transforms import transform_assets
+from convml_data_dagster.assets.transforms import aux_values_asset, transform_assets
 from convml_data_dagster.io_managers import IO_MANAGERS, io_manager_key
 from convml_data_dagster.jobs import completeness_schedule, dataset_jobs
 from convml_data_dagster.resources import Progress, WorkersResource
@@ -88,6 +88,7 @@ def dataset_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         assets += [embeddings_asset(dataset, entry), all_embeddings_asset(dataset, entry)]
         for transform in entry.transforms:
             assets += transform_assets(dataset, entry, transform)
+        assets += [aux_values_asset(dataset, entry, asked) for asked in entry.aux_values]
     return [*assets, *flow_assets(dataset), completeness_asset(dataset), files_asset(dataset)]
 
 

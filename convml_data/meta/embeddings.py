@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from convml_data.meta import values
 from convml_data.meta.aux_products import AuxName
+from convml_data.meta.aux_values import AuxValues
 from convml_data.meta.fields import Given, Location, PositiveInteger, Section
 from convml_data.meta.transforms import Transform
 
@@ -149,6 +150,21 @@ class Embeddings(Section):
         description="What else is made of the embeddings: fewer dimensions, clusters, scaling.",
         examples=[[{"type": "pca", "args": {"n_components": 8}}]],
     )
+
+    aux_values: tuple[AuxValues, ...] = Field(
+        default=(),
+        description="Auxiliary fields in each tile, as numbers beside the embeddings.",
+        examples=[[{"aux_name": "cloud_top_height", "reduce": ["mean", "p90"]}]],
+    )
+
+    @field_validator("aux_values")
+    @classmethod
+    def _each_once(cls, asked: tuple[AuxValues, ...]) -> tuple[AuxValues, ...]:
+        names = [each.aux_name for each in asked]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} is named twice, which names a file", "join its reductions in one entry")
+        return asked
 
     @field_validator("transforms")
     @classmethod

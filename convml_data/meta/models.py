@@ -127,9 +127,11 @@ class Meta(DataSection):
                     f"{where}.tiles_kind: {entry.tiles_kind} are not asked for",
                     f"add `{entry.tiles_kind}` to `sampling`, or take `tiles_kind: rect-slidingwindow`",
                 )
-            if entry.aux_name is not None and entry.aux_name not in self.aux_products:
-                known = f"it knows {', '.join(self.aux_products)}" if self.aux_products else "there are none"
-                raise ValueError(f"{where}.aux_name: {entry.aux_name} is not among aux_products", known)
+            named = [("aux_name", entry.aux_name), *(("aux_values", asked.aux_name) for asked in entry.aux_values)]
+            for key, name in named:
+                if name is not None and name not in self.aux_products:
+                    known = f"it knows {', '.join(self.aux_products)}" if self.aux_products else "there are none"
+                    raise ValueError(f"{where}.{key}: {name} is not among aux_products", known)
         return self
 
     @model_validator(mode="after")

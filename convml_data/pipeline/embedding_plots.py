@@ -16,6 +16,7 @@ from convml_data.embeddings.transforms.rows import EmbeddingRows, texts, whole
 from convml_data.errors import ConvmlError, PlanError, StoreError
 from convml_data.images.picture import scene_picture
 from convml_data.images.style import Style
+from convml_data.pipeline.embeddings import TILE_STAGE
 from convml_data.pipeline.plots import regridded_scene
 from convml_data.pipeline.style import dataset_style
 from convml_data.report.tile_plots import annotated_scatter, dendrogram, manifold_grid
@@ -24,7 +25,6 @@ from convml_data.store.arrays import DAMAGED
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.embeddings import EmbeddingStore
 from convml_data.store.transforms import TransformStore
-from convml_data.tiles.tile import TileStage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,9 +42,6 @@ MOST_TILES = 5_000
 
 #: Pictures of scenes that are kept while tiles are taken from them.
 SCENES_KEPT = 64
-
-#: The stage whose tiles a set is of.
-_STAGES: Mapping[str, TileStage] = {"triplets": "triplet_tiles", "trajectories": "trajectory_tiles"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def draw_maps(
                 yield Drawn("map", scene_id, problem=str(error))
                 continue
             for name, content in draw(windows, numbers[scene_id]).items():
-                yield _keep(transforms, transform, name, content, scene_id)
+                yield keep_picture(transforms, transform, name, content, scene_id)
 
 
 def draw_tiles(store: DatasetStore, embeddings: EmbeddingStore, transform: str | None) -> Iterator[Drawn]:
@@ -154,9 +151,9 @@ def draw_tiles(store: DatasetStore, embeddings: EmbeddingStore, transform: str |
             raise PlanError("there are fewer than two embeddings to draw", where=rows.where, remedy="Make more of them")
         picture = _tile_pictures(_pictured(store, data.attrs), data)
         values = _rows(rows, chosen)
-        about = _about(data.attrs)
-        tree = dendrogram(values, lambda number: picture(int(chosen[number])), about)
-        yield _keep(transforms, "embeddings", "dendrogram", tree)
+        words = about(data.attrs)
+        tree = dendrogram(values, lambda number: picture(int(chosen[number])), words)
+        yield keep_picture(transforms, "embeddings", "dendrogram", tree)
         if transform is None:
             return
         with transforms.open_result(transform) as result:
@@ -171,11 +168,11 @@ def draw_tiles(store: DatasetStore, embeddings: EmbeddingStore, transform: str |
                 )
             groups = [texts(data["collection"])[number] for number in chosen] if "collection" in data.coords else None
             labels = [_component(result, number).label for number in (0, 1)]
-            title = f"{about}; {transform}"
+            title = f"{words}; {transform}"
             scatter = annotated_scatter(placed, lambda number: picture(int(chosen[number])), title, labels, groups)
-            yield _keep(transforms, transform, "scatter", scatter)
+            yield keep_picture(transforms, transform, "scatter", scatter)
             grid = manifold_grid(placed, lambda number: picture(int(chosen[number])), title, labels)
-            yield _keep(transforms, transform, "grid", grid)
+            yield keep_picture(transforms, transform, "grid", grid)
 
 
 Draw = Callable[[WindowMap, int], dict[str, bytes]]
@@ -236,12 +233,12 @@ def _window_map(store: DatasetStore, style: Style, result: xr.Dataset, scene_id:
         y=result["y"].values,
         lx_tile=float(result.attrs["lx_tile"]),
         ly_tile=float(result.attrs["ly_tile"]),
-        title=f"{scene_id}, {time} UTC\n{_about(result.attrs)}; {transform}",
+        title=f"{scene_id}, {time} UTC\n{about(result.attrs)}; {transform}",
     )
 
 
-def _about(attributes: Mapping[str, Any]) -> str:
-    """Which embeddings these are, in words."""
+def about(attributes: Mapping[str, Any]) -> str:
+    """Which embeddings these are, in words, by their attributes."""
     cells, length = int(attributes["tile_nx"]), float(attributes["lx_tile"])
     words = f"{attributes['model']}, tiles of {length / 1e3:g} km ({cells} cells)"
     if "step_size" in attributes:
@@ -293,7 +290,7 @@ def _tile_pictures(store: DatasetStore, data: xr.Dataset) -> Callable[[int], npt
     """What gives the picture of a tile by its number in a set of embeddings."""
     style = _style(store)
     if "y" not in data.dims:
-        stage, tile_ids = _STAGES[str(data.attrs["tiles_kind"])], texts(data["tile_id"])
+        stage, tile_ids = TILE_STAGE[data.attrs["tiles_kind"]], texts(data["tile_id"])
 
         def of_tile(number: int) -> npt.NDArray[np.uint8]:
             collection, _, name = tile_ids[number].rpartition("/")
@@ -323,7 +320,10 @@ def _tile_pictures(store: DatasetStore, data: xr.Dataset) -> Callable[[int], npt
     return of_window
 
 
-def _keep(transforms: TransformStore, transform: str, name: str, content: bytes, scene_id: str | None = None) -> Drawn:
+def keep_picture(
+    transforms: TransformStore, transform: str, name: str, content: bytes, scene_id: str | None = None
+) -> Drawn:
+    """Write a picture of what a transform made, of a scene or of all."""
     path = transforms.plot(transform, name if scene_id is None else f"{scene_id}.{name}")
     transforms.files.write_bytes(path, content)
     return Drawn(name, scene_id, transforms.files.url(path), content)

@@ -73,6 +73,11 @@ class TransformStore:
         """What transforms made of the embeddings, by the transforms' names."""
         return _Results(self.files, self.folder, format_)
 
+    @property
+    def aux_values(self) -> ArrayStore:
+        """Auxiliary fields in each tile, as numbers, by the names of the products."""
+        return _AuxValues(self.files, f"{self.folder}/aux", "zarr")
+
     def open_result(self, name: str) -> xr.Dataset:
         """What a transform made of the embeddings; StoreError where it is not there."""
         stores = [self.results(format_) for format_ in FORMATS]
@@ -161,3 +166,10 @@ class _Results(ArrayStore):
     def stored(self) -> list[str]:
         names = [path.rpartition("/")[2] for path in self.files.names(f"{self.folder}/*_transform*{self._suffix}")]
         return [name.removesuffix(self._suffix) for name in names]
+
+
+class _AuxValues(ArrayStore):
+    """``<aux name>.zarr`` in a folder of the set."""
+
+    def name(self, key: str) -> str:
+        return f"{self.folder}/{key}.zarr"

@@ -39,6 +39,11 @@ def transform_key(dataset: Dataset, entry: Embeddings, transform: Transform, *pa
     return dg.AssetKey([*embeddings_key(dataset, entry).path, transform.name, *parts])
 
 
+def aux_values_key(dataset: Dataset, entry: Embeddings, aux_name: str) -> dg.AssetKey:
+    """Key of an auxiliary field in each tile of a set of embeddings."""
+    return dg.AssetKey([*embeddings_key(dataset, entry).path, "aux_values", aux_name])
+
+
 def escaped(name: str) -> str:
     """A name of an auxiliary product or model where only letters, digits and _ may be, another one for each."""
     return name.replace("_", "__").replace("-", "_d").replace(".", "_p")

@@ -10,11 +10,13 @@ import dagster as dg
 from convml_data.embeddings.transforms.spec import CODE_VERSION, TYPES
 from convml_data.fingerprints import fingerprint
 from convml_data.markdown import markdown_table
+from convml_data.meta.aux_values import AuxValues
 from convml_data.meta.dataset import Dataset
 from convml_data.meta.embeddings import Embeddings
 from convml_data.meta.transforms import Transform
 from convml_data_dagster.assets.names import (
     asset_key,
+    aux_values_key,
     embeddings_key,
     escaped,
     group_name,
@@ -29,6 +31,9 @@ from convml_data_dagster.partitions import runs_of_many_scenes, scene_partitions
 if TYPE_CHECKING:
     from convml_data.pipeline.embedding_plots import Drawn
     from convml_data.pipeline.transforms import Made
+
+#: The asset that tiles of a kind are taken from.
+_TILES = {"rect-slidingwindow": "regridded", "triplets": "triplet_tiles", "trajectories": "trajectory_tiles"}
 
 #: Sides of pictures in the record, pixels; those on disk are larger.
 SHOWN = 640
@@ -121,8 +126,7 @@ def maps_asset(dataset: Dataset, entry: Embeddings, transform: Transform) -> dg.
 
 def tile_plots_asset(dataset: Dataset, entry: Embeddings, transform: Transform) -> dg.AssetsDefinition:
     """``…/<transform>/tile_plots``: tiles in a tree of their embeddings, and in the plane of two components."""
-    stage = {"rect-slidingwindow": "regridded", "triplets": "triplet_tiles", "trajectories": "trajectory_tiles"}
-    of_tiles = stage[entry.tiles_kind]
+    of_tiles = _TILES[entry.tiles_kind]
     if of_tiles == "triplet_tiles" and entry.aux_name is not None:
         of_tiles = "tiles"
 
@@ -149,6 +153,45 @@ def tile_plots_asset(dataset: Dataset, entry: Embeddings, transform: Transform) 
         return dg.MaterializeResult(metadata=_pictures(pictures))
 
     return tile_plots
+
+
+def aux_values_asset(dataset: Dataset, entry: Embeddings, asked: AuxValues) -> dg.AssetsDefinition:
+    """``<dataset>/embeddings/<model>/<kind>/aux_values/<name>``: an auxiliary field in each tile, as numbers."""
+    aux, of_set = dataset.aux(asked.aux_name), f"embeddings/{entry.set_name}"
+    of_tiles = "tiles" if _TILES[entry.tiles_kind] == "triplet_tiles" else _TILES[entry.tiles_kind]
+    deps = [embeddings_key(dataset, entry, of_all=True), asset_key(aux, of_tiles)]
+    known = [each for each in entry.transforms if each.name == asked.transform]
+
+    @dg.asset(
+        key=aux_values_key(dataset, entry, asked.aux_name),
+        deps=[*deps, *(transform_key(dataset, entry, each) for each in known)],
+        group_name=group_name(dataset, "embeddings"),
+        kinds=kinds(dataset, "zarr"),
+        metadata=uri(dataset, f"{of_set}/aux/{asked.aux_name}.zarr"),
+        code_version=fingerprint(asked.model_dump(mode="json")),
+        required_resource_keys={io_manager_key(dataset.name)},
+        description=(
+            f"{', '.join(asked.reduce)} of `{asked.aux_name}` in each tile of the set, where at least "
+            f"{asked.min_valid_share:.0%} of its cells have a value, and how that is distributed."
+        ),
+    )
+    def aux_values(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from convml_data.pipeline.aux_values import draw_distributions, make_aux_values
+        from convml_data.store.embeddings import EmbeddingStore
+
+        with errors_as_failures():
+            store = store_of(context, dataset.name)
+            embeddings = EmbeddingStore(store.files, entry.set_name)
+            made = make_aux_values(store, embeddings, asked)
+            pictures = list(draw_distributions(store, embeddings, asked))
+        names = ("tiles", "tiles_without_field", "tiles_with_too_few_values")
+        facts = {"path": dg.MetadataValue.path(made.url), "kept": made.kept}
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(made.attributes["fingerprint"]),
+            metadata=facts | {name: made.attributes[name] for name in names} | _pictures(pictures),
+        )
+
+    return aux_values
 
 
 def _facts(made: "Made") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``convml-data transform`` and ``embedding-plots``: what is made of a set of embeddings."""
+"""``convml-data transform``, ``embedding-plots`` and ``aux-values``: what is made of a set of embeddings."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from convml_data import cli
 from convml_data_dagster.commands.embeddings import add_embedding_options, entry_of, make_set
+from convml_data_dagster.commands.scenes import current_scene_ids, make_matches
 from convml_data_dagster.commands.session import Session
+from convml_data_dagster.commands.stages import make_plan
 
 if TYPE_CHECKING:
     from convml_data.meta.embeddings import Embeddings
     from convml_data.meta.transforms import Transform
+
+#: The asset that gives an auxiliary product's tiles of a kind.
+_TILES = {"triplets": "triplet_tiles", "trajectories": "trajectory_tiles"}
 
 #: Components whose share of the variance the terminal shows.
 _SHOWN = 8
 
 
 def add_transform_commands(commands: Any) -> None:
-    """Add ``transform`` and ``embedding-plots`` to the sub-commands."""
+    """Add ``transform``, ``embedding-plots`` and ``aux-values`` to the sub-commands."""
     transform = commands.add_parser("transform", help="fit PCA, clusters, … to embeddings, or apply what is fitted")
     transform.set_defaults(command=_transform)
     add_embedding_options(transform)
@@ -41,7 +46,21 @@ def add_transform_commands(commands: Any) -> None:
     plots.set_defaults(command=_plots)
     add_embedding_options(plots)
     plots.add_argument("--transform", metavar="NAME", required=True, help="such as pca_transform__n_components_8")
-    for command in (transform, plots):
+    values = commands.add_parser("aux-values", help="numbers of an auxiliary field in each tile, beside its embedding")
+    values.set_defaults(command=_aux_values)
+    add_embedding_options(values)
+    values.add_argument("--field", metavar="NAME", required=True, help="of an auxiliary product of the meta.yaml")
+    values.add_argument(
+        "--reduce",
+        metavar="NAME,…",
+        default="mean",
+        help="mean, std, min, max, median, p90, cloud_fraction, or package.module.function",
+    )
+    values.add_argument(
+        "--min-valid-share", type=float, metavar="SHARE", help="of cells with a value, for a number (default: 0.5)"
+    )
+    values.add_argument("--transform", metavar="NAME", help="over whose components distributions are drawn")
+    for command in (transform, plots, values):
         cli.add_data_path(command)
 
 
@@ -78,12 +97,19 @@ def asked_transform(arguments: argparse.Namespace) -> Transform:
 
 def _transform(arguments: argparse.Namespace) -> int:
     from convml_data.pipeline.transforms import kept_transform
+    from convml_data.store.transforms import TransformStore
     from convml_data_dagster.assets.names import transform_key
 
     asked = asked_transform(arguments)
     entry = _with(arguments, asked)
     session = Session(arguments.data_path, arguments.aux_name, embeddings=[entry])
+    if asked.pretrained is not None:  # or an error, before any work
+        TransformStore(session.store.files, entry.set_name).read_model(
+            asked.pretrained, trust_pickle=asked.trust_pickle
+        )
     make_set(session, entry)
+    if asked.type is not None and asked.fit_on == "train" and "triplet_tiles" in session.dataset.tile_stages:
+        make_plan(session, "triplet_tiles")  # which says what is in the collection train
     session.materialize(session.asset_of(transform_key(session.dataset, entry, asked)))
     made = kept_transform(session.store, entry.set_name, asked)
     attributes = made.attributes
@@ -107,15 +133,13 @@ def _transform(arguments: argparse.Namespace) -> int:
 
 def _plots(arguments: argparse.Namespace) -> int:
     from convml_data.meta.transforms import Transform
-    from convml_data.store.embeddings import EmbeddingStore
     from convml_data.store.transforms import TransformStore
     from convml_data_dagster.assets.names import transform_key
-    from convml_data_dagster.commands.scenes import current_scene_ids
 
     asked = Transform(pretrained=arguments.transform)
     entry = _with(arguments, asked)
     session = Session(arguments.data_path, arguments.aux_name, embeddings=[entry])
-    transforms = TransformStore.of(EmbeddingStore(session.store.files, entry.set_name))
+    transforms = TransformStore(session.store.files, entry.set_name)
     transforms.open_result(asked.name).close()  # or an error, before any work
     if entry.step_size is not None:
         runs = session.slices(current_scene_ids(session))
@@ -125,7 +149,48 @@ def _plots(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _with(arguments: argparse.Namespace, asked: Transform) -> Embeddings:
+def _aux_values(arguments: argparse.Namespace) -> int:
+    from convml_data.meta.aux_values import AuxValues
+    from convml_data.meta.load import as_section
+    from convml_data.pipeline.discovery import ledger_is_current
+    from convml_data.store.transforms import TransformStore
+    from convml_data_dagster.assets.names import aux_values_key
+
+    given = {
+        "aux_name": arguments.field,
+        "reduce": [name.strip() for name in arguments.reduce.split(",")],
+        "min_valid_share": arguments.min_valid_share,
+        "transform": arguments.transform,
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    asked = as_section(AuxValues, options, "the options of this command")
+    entry = _with(arguments)
+    entry = entry.model_copy(update={"aux_values": (asked,)})
+    # Made first, since its own session is about the auxiliary product.
+    of_field = Session(arguments.data_path, arguments.field)
+    scene_ids = current_scene_ids(of_field)
+    if not ledger_is_current(of_field.product_store):
+        make_matches(of_field)
+    session = Session(arguments.data_path, arguments.aux_name, embeddings=[entry])
+    make_set(session, entry)
+    stages = ("cropped", "regridded") if entry.step_size is not None else (_TILES[entry.tiles_kind],)
+    of_field.materialize_scenes(*map(of_field.asset, stages), runs=of_field.slices(scene_ids))
+    session.materialize(session.asset_of(aux_values_key(session.dataset, entry, asked.aux_name)))
+    values = TransformStore(session.store.files, entry.set_name).aux_values
+    attributes = values.attributes(asked.aux_name)
+    assert attributes is not None  # they were just made
+    count, without = attributes["tiles"], attributes["tiles_without_field"]
+    few = attributes["tiles_with_too_few_values"]
+    print(f"{count - without - few} of {count} tiles have numbers of {asked.aux_name}")
+    if without:
+        print(f"  {without} are of scenes that no image of it goes with")
+    if few:
+        print(f"  {few} have values in less than {asked.min_valid_share:.0%} of their cells")
+    print(f"numbers: {values.url(asked.aux_name)}")
+    return 0
+
+
+def _with(arguments: argparse.Namespace, asked: Transform | None = None) -> Embeddings:
     """The set that the options name, with a transform, in the format in which ``meta.yaml`` or the disk has it."""
     from convml_data.meta.dataset import load_dataset
     from convml_data.store.dataset import DatasetStore
@@ -135,5 +200,5 @@ def _with(arguments: argparse.Namespace, asked: Transform) -> Embeddings:
     known = [each for each in dataset.meta.embeddings if each.set_name == entry.set_name]
     there = EmbeddingStore(DatasetStore.of(dataset).files, entry.set_name).all_formats()
     format_ = known[0].format if known else (there or [entry.format])[0]
-    others = [each for each in (known[0].transforms if known else ()) if each.name != asked.name]
-    return entry.model_copy(update={"format": format_, "transforms": (*others, asked)})
+    transforms = {each.name: each for each in (*(known[0].transforms if known else ()), *([asked] if asked else ()))}
+    return entry.model_copy(update={"format": format_, "transforms": tuple(transforms.values())})
