@@ -143,8 +143,9 @@ def draw_distributions(store: DatasetStore, embeddings: EmbeddingStore, asked: A
                     remedy="Lower min_valid_share (--min-valid-share), or take more scenes",
                 )
             units = variable.attrs.get("units")
-            label = str(variable.attrs["long_name"]) + (f" [{units}]" if units else "")
-            picture = distribution_plot(positions, numbers, label, f"{label}\n{title}", axes)
+            label = f"{variable.name} [{units}]" if units else str(variable.name)
+            about_all = f"{variable.attrs['long_name']}\n{title}"
+            picture = distribution_plot(positions, numbers, label, about_all, axes)
             yield keep_picture(transforms, name, f"{variable.name}.distribution", picture)
 
 

@@ -190,7 +190,7 @@ def _overlay(windows: WindowMap, rgba: FloatArray, words: str, colours: FloatArr
     """Three panels: the scene, colours over it, and the colours alone with a window outlined."""
     from matplotlib.patches import Patch, Rectangle
 
-    figure, panels = _panels(windows, 3, columns=3)
+    figure, panels = _panels(windows, 3, columns=3, width=0.82 * PANEL)
     through = rgba * np.array([1, 1, 1, ALPHA])
     panels[1].imshow(through, extent=windows.extent, origin="lower", interpolation="none")
     panels[2].clear()
@@ -202,7 +202,7 @@ def _overlay(windows: WindowMap, rgba: FloatArray, words: str, colours: FloatArr
         Rectangle(corner, windows.lx_tile / 1e3, windows.ly_tile / 1e3, fill=False, edgecolor="black", linewidth=1.5)
     )
     panels[1].set_title("over the scene", fontsize="medium")
-    panels[2].set_title("each at the centre of its tile, one of which is outlined", fontsize="medium")
+    panels[2].set_title("alone, and the outline of a tile", fontsize="medium")
     for axes in panels[1:]:
         map_axes(axes, windows.scene_extent, left=False)
     if colours is not None:
@@ -213,13 +213,13 @@ def _overlay(windows: WindowMap, rgba: FloatArray, words: str, colours: FloatArr
     return png_of(figure)
 
 
-def _panels(windows: WindowMap, count: int, columns: int = 2) -> tuple[Any, list[Any]]:
-    """A figure of panels that all show the scene."""
+def _panels(windows: WindowMap, count: int, columns: int = 2, width: float = PANEL) -> tuple[Any, list[Any]]:
+    """A figure of panels of a width in inches that all show the scene."""
     west, east, south, north = windows.scene_extent
     columns = min(columns, count)
     rows = -(-count // columns)
     height = min(max(0.8 * PANEL * (north - south) / (east - west), 1.5), 2 * PANEL)
-    figure = new_figure(columns * PANEL, rows * height + 1.0, "compressed")
+    figure = new_figure(columns * width, rows * height + 1.0, "compressed")
     panels = [figure.add_subplot(rows, columns, number + 1) for number in range(count)]
     for axes in panels:
         axes.imshow(np.asarray(windows.picture), extent=windows.scene_extent)
