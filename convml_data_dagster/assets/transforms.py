@@ -113,13 +113,12 @@ def maps_asset(dataset: Dataset, entry: Embeddings, transform: Transform) -> dg.
                 else:
                     drawn.setdefault(str(picture.scene_id), []).append(picture)
         for scene_id, pictures in drawn.items():
-            context.log_event(dg.AssetMaterialization(key, partition=scene_id, metadata=_pictures(pictures)))
+            yield dg.AssetMaterialization(key, partition=scene_id, metadata=_pictures(pictures))
         if problems:
             context.log.warning("no maps of\n" + "\n".join(problems))
             context.resources.progress.note([f"{len(problems)} scenes have no maps; the first is {problems[0]}"])
         if not drawn:
             raise dg.Failure(f"No scene could be drawn: {problems[0]}", allow_retries=False)
-        yield from ()
 
     return maps
 

@@ -88,7 +88,7 @@ def test_weights_of_neighbours_fall_with_distance_and_add_up(distances: np.ndarr
     np.testing.assert_allclose(weights[beyond].sum(axis=1), np.log2(6), rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(ROWS, st.integers(2, 5))
 def test_fitted_embeddings_are_where_the_fit_has_put_them(rows: np.ndarray, count: int) -> None:
     _, first = np.unique(rows, axis=0, return_index=True)
@@ -101,7 +101,7 @@ def test_fitted_embeddings_are_where_the_fit_has_put_them(rows: np.ndarray, coun
     assert (placed <= positions.max(axis=0) + 1e-3).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(ROWS, st.integers(1, 4))
 def test_one_cluster_of_all_has_all_that_was_fitted(rows: np.ndarray, min_samples: int) -> None:
     model = DensityClusters.of(rows, np.zeros(len(rows), np.int32), np.ones(len(rows)), min_samples)
