@@ -16,9 +16,10 @@ from convml_data.meta.dataset import load_dataset
 from convml_data.pipeline.tiles import make_tile_plan
 from convml_data.scenes.ledger import Ledger, LedgerRow, Scan
 from convml_data.sources import source_of
-from convml_data.store.arrays import write_netcdf, write_zarr
+from convml_data.store.arrays import write_zarr
 from convml_data.store.dataset import DatasetStore
 from convml_data.store.embeddings import EmbeddingStore
+from convml_data.store.own_netcdf import write_netcdf
 
 FIRST = datetime(2020, 2, 2, 14)
 N_SCENES = 6

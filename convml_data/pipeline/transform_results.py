@@ -24,7 +24,8 @@ from convml_data.embeddings.transforms.fitting import (
 )
 from convml_data.embeddings.transforms.neighbours import NOISE
 from convml_data.embeddings.transforms.rows import EmbeddingRows, whole
-from convml_data.store.arrays import ArrayStore, write_netcdf, write_zarr
+from convml_data.store.arrays import ArrayStore, write_zarr
+from convml_data.store.own_netcdf import write_netcdf
 from convml_data.store.transforms import KeptTransform
 
 #: What of an embedding's own attributes its transform has too.

@@ -75,8 +75,7 @@ _CLUSTERS = {"min_cluster_size": Argument(int, 2), "min_samples": _COUNT, **_N_F
 _PLANE = {"n_components": _COUNT, "n_neighbors": Argument(int, 2), **_N_FIT}
 
 
-def _local(most: int) -> TransformType:
-    return TransformType(_PLANE, {"n_components": 2, "n_neighbors": 12}, most=most)
+_LOCAL = TransformType(_PLANE, {"n_components": 2, "n_neighbors": 12}, most=5_000)
 
 
 #: Every type by its name. Limits to the number of embeddings are those that two cores fit in minutes and
@@ -94,10 +93,10 @@ TYPES: Mapping[str, TransformType] = {
         most=50_000,
     ),
     "isomap": TransformType(_PLANE, {"n_components": 2, "n_neighbors": 5}, most=5_000),
-    "lle": _local(20_000),
-    "ltsa": _local(5_000),
-    "hessian_lle": _local(5_000),
-    "modified_lle": _local(5_000),
+    "lle": _LOCAL,
+    "ltsa": _LOCAL,
+    "hessian_lle": _LOCAL,
+    "modified_lle": _LOCAL,
     "mds": TransformType(
         {"n_components": _COUNT, "max_iter": _COUNT, "n_init": _COUNT, **_N_FIT},
         {"n_components": 2, "max_iter": 100, "n_init": 1},
