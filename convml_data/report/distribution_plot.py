@@ -12,10 +12,10 @@ from convml_data.report.figures import new_figure, png_of
 
 FloatArray = npt.NDArray[np.floating]
 
-#: Bins along each component.
-BINS = 30
+#: Bins along each component, at least and at most: as many as there are ten tiles in a bin on average.
+FEWEST_BINS, MOST_BINS = 5, 30
 
-#: Tiles that a bin needs for its statistics to be shown.
+#: Tiles that a bin needs for its statistics to be shown, at most; half of the average where tiles are few.
 LEAST = 10
 
 #: What is shown of the values in a bin.
@@ -50,19 +50,20 @@ def distribution_plot(positions: FloatArray, values: FloatArray, label: str, tit
     """
     there = np.isfinite(values) & np.isfinite(positions).all(axis=1)
     positions, values = positions[there], values[there]
-    least = min(LEAST, max(2, len(values) // BINS))
-    edges, bins = _bins(positions)
+    along = int(np.clip(np.sqrt(len(values) / LEAST), FEWEST_BINS, MOST_BINS))
+    least = min(LEAST, max(2, len(values) // (2 * along**2)))
+    edges, bins = _bins(positions, along)
     order = np.argsort(bins, kind="stable")
     numbers, starts = np.unique(bins[order], return_index=True)
     groups = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
     figure = new_figure(12.5, 6.8)
     panels = figure.subplots(2, 4, sharex=True, sharey=True).ravel()
-    counts = np.full(BINS * BINS, np.nan)
+    counts = np.full(along * along, np.nan)
     for number, members in groups.items():
         counts[number] = len(members)
     _draw(figure, panels[0], edges, counts, "tiles in a bin", "tiles [1]")
     for panel, (name, statistic) in zip(panels[1:], STATISTICS.items(), strict=False):
-        field = np.full(BINS * BINS, np.nan)
+        field = np.full(along * along, np.nan)
         for number, members in groups.items():
             if len(members) >= least:
                 field[number] = statistic(values[members])
@@ -77,21 +78,21 @@ def distribution_plot(positions: FloatArray, values: FloatArray, label: str, tit
     return png_of(figure)
 
 
-def _bins(positions: FloatArray) -> tuple[tuple[FloatArray, FloatArray], npt.NDArray[np.intp]]:
+def _bins(positions: FloatArray, along: int) -> tuple[tuple[FloatArray, FloatArray], npt.NDArray[np.intp]]:
     """Edges of bins along both components, and the number of the bin of each point."""
     edges, numbers = [], []
     for axis in positions.T:
-        low, high = (float(axis.min()), float(axis.max())) if axis.size else (0.0, 1.0)
-        of_axis = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+        low, high = float(axis.min()), float(axis.max())
+        of_axis = np.linspace(low, high if high > low else low + 1.0, along + 1)
         edges.append(of_axis)
-        numbers.append(np.clip(np.searchsorted(of_axis, axis, side="right") - 1, 0, BINS - 1))
-    return (edges[0], edges[1]), numbers[1] * BINS + numbers[0]
+        numbers.append(np.clip(np.searchsorted(of_axis, axis, side="right") - 1, 0, along - 1))
+    return (edges[0], edges[1]), numbers[1] * along + numbers[0]
 
 
 def _draw(
     figure: Any, panel: Any, edges: tuple[FloatArray, FloatArray], field: FloatArray, title: str, label: str
 ) -> None:
     panel.set_facecolor("0.9")
-    mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(field.reshape(BINS, BINS)), cmap="viridis")
+    mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(field.reshape(len(edges[1]) - 1, -1)), cmap="viridis")
     figure.colorbar(mesh, ax=panel, label=label)
     panel.set_title(title, fontsize="medium")

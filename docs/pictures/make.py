@@ -21,7 +21,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import onnx
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from convml_data_dagster.cli import main as convml_data
@@ -41,6 +44,10 @@ CHANNELS = (1, 2, 3, 4, 5, 13, 14, 15)
 NIGHT = {"t_start": "2019-12-01T10:27", "t_end": "2019-12-01T10:28"}
 WITHOUT_TABLES = {"product_options": {"rayleigh_correction": False}}
 
+#: Cells along a side of the tiles that the network takes.
+NETWORK_N = 48
+DRAW = ("embedding-plots", "--transform", "pca_transform")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -54,8 +61,8 @@ class Picture:
         The ``meta.yaml``.
     needs
         What must be below the folder of real files; None where a simulated archive gives it all.
-    command
-        Of ``convml-data``, which makes it.
+    commands
+        Of ``convml-data``, which make it; ``{network}`` stands for a neural network's file.
     shows
         Pattern of the files that it makes, of which the one in the middle is taken; None for the first scene.
     """
@@ -63,7 +70,7 @@ class Picture:
     name: str
     meta: Mapping[str, Any]
     needs: str | None = None
-    command: str = "regrid"
+    commands: Sequence[Sequence[str]] = (("regrid",),)
     shows: str | None = None
 
 
@@ -88,7 +95,23 @@ def granules(name: str, source: str, product: str, needs: str, resolution: float
 
 def followed(picture: Picture) -> Picture:
     """The trajectories of the clouds."""
-    return replace(picture, command="flow", shows="flow/plots/*/*.png")
+    return replace(picture, commands=(("flow",),), shows="flow/plots/*/*.png")
+
+
+def embedded(name: str, command: Sequence[str], shows: str) -> Picture:
+    """What is made of embeddings of windows, by a network of random weights."""
+    triplets = {"N_triplets": {"train": 10, "study": 2}, "tile_N": NETWORK_N}
+    of_windows = ("--model-path", "{network}", "--tile-N", str(NETWORK_N), "--step-size", "10")
+    pca = ("transform", *of_windows, "--transform-type", "pca")
+    return Picture(
+        name,
+        simulated(name, "truecolor_rgb").meta
+        | {"sampling": {"resolution": 1000.0, "triplets": triplets}}
+        | {"aux_products": {"red": {"source": "goes16", "product": "singlechannel__refl_2"}}}
+        | WITHOUT_TABLES,
+        commands=(pca, (command[0], *of_windows, *command[1:])),
+        shows=f"embeddings/*/plots/pca_transform/{shows}",
+    )
 
 
 def night(name: str, product: str) -> Picture:
@@ -105,6 +128,14 @@ def model(name: str, product: str, file: str, resolution: float, **keys: Any) ->
 
 
 PICTURES = (
+    embedded("transform_components", DRAW, "*.components_0_1_2.png"),
+    embedded("transform_rgb", DRAW, "*.rgb_0_1_2.png"),
+    embedded("transform_grid", DRAW, "grid.png"),
+    embedded(
+        "transform_distribution",
+        ("aux-values", "--field", "red", "--transform", "pca_transform"),
+        "red__mean.distribution.png",
+    ),
     simulated("truecolor_rgb", "truecolor_rgb", **WITHOUT_TABLES),
     simulated("singlechannel_radiance", "singlechannel__2"),
     simulated("singlechannel_bt", "singlechannel__bt_13"),
@@ -181,12 +212,15 @@ def make(pictures: Sequence[Picture], real: Path | None) -> list[str]:
         folder = Path(temporary)
         os.environ["DAGSTER_HOME"] = str(folder / "dagster")
         _simulate(folder / "archive")
+        _write_network(folder / "network.onnx")
         for picture in pictures:
             if picture.needs is not None and (real is None or not (real / picture.needs).exists()):
                 missing.append(f"{picture.name}.png needs {picture.needs}")
                 continue
             dataset = _write_dataset(folder, picture, real)
-            _run(picture.command, "--data-path", str(dataset))
+            for command in picture.commands:
+                parts = [part.format(network=folder / "network.onnx") for part in command]
+                _run(*parts, "--data-path", str(dataset))
             shown = sorted(dataset.glob(picture.shows or "rect/*.png"))
             made = shown[len(shown) // 2 if picture.shows else 0]
             _save(made, HERE / f"{picture.name}.png", LONGEST_SIDE_OF_PLOTS if picture.shows else LONGEST_SIDE)
@@ -201,6 +235,28 @@ def _simulate(archive: Path) -> None:
     for of_source in (goes, ceres):
         _run("simulate", str(archive), *of_source, *span, *place)
     _run("simulate", str(archive), *goes[:-1], "1,2,3", *long_span, *place)
+
+
+def _write_network(path: Path) -> None:
+    """A network of two convolutions with random weights: what it sees is texture, and nothing that was learnt."""
+    rng = np.random.default_rng(0)
+    weights = {"w1": rng.normal(0, 0.2, (16, 3, 5, 5)), "w2": rng.normal(0, 0.1, (24, 16, 5, 5))}
+    steps = (("Conv", ["in", "w1"], "a"), ("Relu", ["a"], "b"), ("Conv", ["b", "w2"], "c"), ("Relu", ["c"], "d"))
+    nodes = []
+    for kind, given, made in steps:
+        strides = {"strides": [2, 2]} if kind == "Conv" else {}
+        nodes.append(helper.make_node(kind, given, [made], **strides))
+    nodes += [helper.make_node(f"Global{kind}Pool", ["d"], [kind]) for kind in ("Average", "Max")]
+    nodes.append(helper.make_node("Concat", ["Average", "Max"], ["e"], axis=1))
+    nodes.append(helper.make_node("Flatten", ["e"], ["out"]))
+    graph = helper.make_graph(
+        nodes,
+        "texture",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, ["tiles", 3, NETWORK_N, NETWORK_N])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["tiles", 48])],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
 def _write_dataset(folder: Path, picture: Picture, real: Path | None) -> Path:
@@ -220,6 +276,8 @@ def _write_dataset(folder: Path, picture: Picture, real: Path | None) -> Path:
         meta["archive"] = str(folder / "archive")
     else:
         meta["archive"] = str((real if picture.needs and real else folder / "archive") / "noaa-{satellite}")
+    for aux in meta.get("aux_products", {}).values():
+        aux["archive"] = meta["archive"]
     (dataset / "meta.yaml").write_text(yaml.safe_dump(meta, sort_keys=False))
     return dataset
 
@@ -238,10 +296,11 @@ def _save(scene: Path, path: Path, longest_side: int) -> None:
     with Image.open(scene) as image:
         image.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
         image.save(path, optimize=True)
-        if path.stat().st_size > MOST_BYTES:
-            # Those of a colour bar are kept, however few pixels have them.
-            few = image.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-            few.save(path, optimize=True)
+        for colours in (256, 64):
+            if path.stat().st_size > MOST_BYTES:
+                # Those of a colour bar are kept, however few pixels have them.
+                few = image.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+                few.save(path, optimize=True)
 
 
 def main() -> None:

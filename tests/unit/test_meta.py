@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from convml_data.errors import MetaError
 from convml_data.geometry.local import LocalDomain
 from convml_data.meta.aux_products import AuxProduct
+from convml_data.meta.aux_values import AuxValues
 from convml_data.meta.dataset import (
     CODE_VERSIONS,
     dataset_paths_from_environment,
@@ -34,6 +35,7 @@ from convml_data.meta.models import Meta
 from convml_data.meta.place import Trajectories
 from convml_data.meta.sampling import Accept, SlidingWindow, TrajectoryTiles
 from convml_data.meta.schema import json_schema
+from convml_data.meta.transforms import Transform
 from convml_data.sources.base import Interval
 
 DOCUMENT = """\
@@ -706,6 +708,41 @@ BAD: dict[str, Bad] = {
         "embeddings: [{model_path: a.onnx, step_size: 30, normalisation: {mean: [0, 0, 0], std: [1, 1, 0]}}]\n",
         ["embeddings[0].normalisation.std: [1.0, 1.0, 0.0] has a value that is not above 0"],
     ),
+    "an unknown transform": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, transforms: [{type: pac}]}]\n",
+        ["embeddings[0].transforms[0]: args: there is no transform 'pac'", "there are pca, standard_scaler"],
+    ),
+    "an unknown argument of a transform": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, transforms: [{type: pca, args: {n: 3}}]}]\n",
+        ["embeddings[0].transforms[0]: args: n: is no argument of pca", "it takes n_components"],
+    ),
+    "a transform to fit that is fitted": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, transforms: [{type: pca, pretrained: pca_transform}]}]\n",
+        ["type: and pretrained: both are given"],
+    ),
+    "arguments of a fitted transform": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, transforms: [{pretrained: pca_transform, fit_on: all}]}]\n",
+        ["fit_on: is for fitting, and pca_transform is fitted"],
+    ),
+    "two transforms of one name": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, transforms: [{type: pca}, {pretrained: pca_transform}]}]\n",
+        ["two of them are called pca_transform"],
+    ),
+    "numbers of an unknown product": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, aux_values: [{aux_name: tops}]}]\n",
+        ["embeddings[0].aux_values: tops is not among aux_products"],
+    ),
+    "an unknown reduction": (
+        [],
+        "embeddings: [{model_path: a.onnx, step_size: 30, aux_values: [{aux_name: tops, reduce: [foobar]}]}]\n",
+        ["embeddings[0].aux_values[0].reduce: there is no reduction 'foobar'", "p0 to p100"],
+    ),
     "one set instead of a list": (
         [],
         "embeddings: {model_path: a.onnx, step_size: 30}\n",
@@ -946,6 +983,13 @@ UNSEEN_BY_SCHEMA = {
     "embeddings of an unknown product",
     "embeddings of tiles that are not cut",
     "two sets of one name",
+    "an unknown transform",
+    "an unknown argument of a transform",
+    "a transform to fit that is fitted",
+    "arguments of a fitted transform",
+    "two transforms of one name",
+    "numbers of an unknown product",
+    "an unknown reduction",
     "windows without a step",
     "an open interval of a collection",
     "collections that would change",
@@ -1046,6 +1090,8 @@ def test_every_key_is_described_with_an_example_that_loads() -> None:
         Flow,
         Embeddings,
         Normalisation,
+        Transform,
+        AuxValues,
     }
     assert {section.__name__ for section in sections} == {"Meta", *json_schema()["$defs"]} - {"TimeSpan"}
     for section in sections:
