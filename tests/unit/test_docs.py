@@ -175,7 +175,8 @@ def blocks_of(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("page", "count"), [("products.md", 6), ("models.md", 7), ("ceres.md", 1), ("user-functions.md", 3), ("transforms.md", 2)]
+    ("page", "count"),
+    [("products.md", 6), ("models.md", 7), ("ceres.md", 1), ("user-functions.md", 3), ("transforms.md", 2)],
 )
 def test_the_examples_load(page: str, count: int) -> None:
     blocks = blocks_of(page)

@@ -225,6 +225,8 @@ def test_fitted_embeddings_keep_the_clusters_of_the_fit(min_samples: int) -> Non
     assert -1 in truth.labels_
     np.testing.assert_array_equal(applied.values, truth.labels_)
     np.testing.assert_allclose(applied.probabilities, truth.probabilities_)
+    beside = apply(fit(spec, rows, 0).estimator, rows * np.float32(1 + 1e-5))
+    assert (beside.values == truth.labels_).mean() > 0.95
 
 
 def test_what_lies_far_from_all_clusters_is_noise() -> None:

@@ -8,6 +8,7 @@ are kept with what became of them, and others are placed by these.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,23 @@ _TOGETHER = 1024
 
 
 @dataclass(frozen=True)
-class FittedPositions:
+class _Fitted:
+    """Fitted embeddings, shape (n, emb_dim), float32."""
+
+    points: FloatArray
+
+    def numbers(self, rows: FloatArray) -> npt.NDArray[np.intp]:
+        """Which of the fitted ones embeddings are, bit for bit, shape (m,); -1 for none."""
+        same = np.ascontiguousarray(rows, self.points.dtype)
+        return np.array([self._known.get(row.tobytes(), -1) for row in same], np.intp)
+
+    @cached_property
+    def _known(self) -> dict[bytes, int]:
+        return {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(self.points))}
+
+
+@dataclass(frozen=True)
+class FittedPositions(_Fitted):
     """Positions of the fitted embeddings, and none of others.
 
     Parameters
@@ -37,20 +54,18 @@ class FittedPositions:
         Shape (n, dim), float32.
     """
 
-    points: FloatArray
     positions: FloatArray
 
     def place(self, rows: FloatArray) -> FloatArray:
         """Positions of embeddings, shape (m, dim), NaN for those that are none of the fitted ones, bit for bit."""
-        known = {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(self.points))}
-        found = np.array([known.get(row.tobytes(), -1) for row in np.ascontiguousarray(rows, self.points.dtype)], int)
+        found = self.numbers(rows)
         placed = np.full((len(rows), self.positions.shape[1]), np.nan, np.float32)
         placed[found >= 0] = self.positions[found[found >= 0]]
         return placed
 
 
 @dataclass(frozen=True)
-class NeighbourMean:
+class NeighbourMean(_Fitted):
     """Positions by UMAP, and of other embeddings the mean of their nearest fitted ones.
 
     Parameters
@@ -61,7 +76,6 @@ class NeighbourMean:
         How many fitted embeddings place another one.
     """
 
-    points: FloatArray
     positions: FloatArray
     n_neighbors: int
 
@@ -75,13 +89,13 @@ class NeighbourMean:
         distances, indices = _nearest(self.points, rows, self.n_neighbors)
         weights = membership(distances)
         placed = (weights[..., None] * self.positions[indices]).sum(axis=1) / weights.sum(axis=1)[:, None]
-        fitted = distances[:, 0] == 0
-        placed[fitted] = self.positions[indices[fitted, 0]]
+        fitted = self.numbers(rows)
+        placed[fitted >= 0] = self.positions[fitted[fitted >= 0]]
         return np.asarray(placed, np.float32)
 
 
 @dataclass(frozen=True)
-class DensityClusters:
+class DensityClusters(_Fitted):
     """Clusters by HDBSCAN.
 
     Parameters
@@ -94,40 +108,54 @@ class DensityClusters:
         How firmly each belongs to its cluster, 0 to 1, shape (n,).
     core_distances
         From each to its ``min_samples``-th nearest, itself included, shape (n,).
+    joins
+        From each to the nearest other one by mutual reachability, shape (n,).
     min_samples
         As HDBSCAN was told.
     """
 
-    points: FloatArray
     labels: LabelArray
     probabilities: FloatArray
     core_distances: FloatArray
+    joins: FloatArray
     min_samples: int
 
     @classmethod
     def of(cls, points: FloatArray, labels: LabelArray, probabilities: FloatArray, min_samples: int) -> DensityClusters:
         """The clusters of fitted embeddings."""
-        core = _nearest(points, points, min_samples)[0][:, -1]
-        return cls(points, labels, probabilities, core, min_samples)
+        distances, indices = _nearest(points, points, max(min_samples, 2))
+        core = distances[:, min(min_samples, distances.shape[1]) - 1]
+        reach = _reachability(distances, core[indices], core)
+        reach[indices == np.arange(len(points))[:, None]] = np.inf
+        return cls(points, labels, probabilities, core, reach.min(axis=1), min_samples)
 
     def assign(self, rows: FloatArray) -> tuple[LabelArray, FloatArray]:
         """Cluster of each embedding and how firmly it belongs to it, shapes (m,).
 
         An embedding belongs where the fitted one with the smallest mutual reachability distance does (Campello et al.
-        2013, doi:10.1007/978-3-642-37456-2_14, definition 4), unless that is farther than any core distance in the
-        cluster: then it is noise. For the fitted embeddings that gives what the fit has given.
+        2013, doi:10.1007/978-3-642-37456-2_14, definition 4), unless that is farther than any in the cluster is from
+        the nearest other one: then it is noise. Fitted embeddings are where the fit has put them.
         """
         distances, indices = _nearest(self.points, rows, self.min_samples)
-        reach = np.maximum(np.maximum(distances, self.core_distances[indices]), distances[:, -1:])
+        reach = _reachability(distances, self.core_distances[indices], distances[:, -1])
         first = reach.argmin(axis=1)
         each = np.arange(len(rows))
         nearest, reach = indices[each, first], reach[each, first]
         labels = self.labels[nearest]
         farthest = np.zeros(max(int(self.labels.max(initial=NOISE)) + 1, 1))
-        np.maximum.at(farthest, self.labels[self.labels >= 0], self.core_distances[self.labels >= 0])
+        np.maximum.at(farthest, self.labels[self.labels >= 0], self.joins[self.labels >= 0])
         labels = np.where((labels >= 0) & (reach <= farthest[labels]), labels, NOISE)
-        share = np.divide(self.core_distances[nearest], reach, out=np.ones_like(reach), where=reach > 0)
-        return labels.astype(np.int32), np.where(labels >= 0, self.probabilities[nearest] * share, 0.0)
+        share = np.divide(self.joins[nearest], reach, out=np.ones_like(reach), where=reach > 0).clip(max=1)
+        probabilities = np.where(labels >= 0, self.probabilities[nearest] * share, 0.0)
+        fitted = self.numbers(rows)
+        there = fitted >= 0
+        labels[there], probabilities[there] = self.labels[fitted[there]], self.probabilities[fitted[there]]
+        return labels.astype(np.int32), probabilities
+
+
+def _reachability(distances: FloatArray, of_neighbours: FloatArray, own: FloatArray) -> FloatArray:
+    """Mutual reachability distances to neighbours, (m, k), of distances and core distances."""
+    return np.maximum(np.maximum(distances, of_neighbours), own[:, None])
 
 
 def membership(distances: FloatArray) -> FloatArray:
