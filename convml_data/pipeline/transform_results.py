@@ -23,7 +23,7 @@ from convml_data.embeddings.transforms.fitting import (
     principal_components,
 )
 from convml_data.embeddings.transforms.neighbours import NOISE
-from convml_data.embeddings.transforms.rows import EmbeddingRows, texts, whole
+from convml_data.embeddings.transforms.rows import EmbeddingRows, whole
 from convml_data.store.arrays import ArrayStore, write_zarr
 from convml_data.store.own_netcdf import write_netcdf
 from convml_data.store.transforms import KeptTransform
@@ -72,10 +72,7 @@ def write_result(
             with TemporaryDirectory() as folder:
                 _fill(Path(folder) / "result.zarr", kept, rows, description)
                 with xr.open_dataset(Path(folder) / "result.zarr", engine="zarr", consolidated=False) as result:
-                    # Zarr's text of any length is a type that netCDF does not have.
-                    text = {name: held for name, held in result.coords.items() if held.dtype.kind == "T"}
-                    plain = {name: held.copy(data=np.array(texts(held))) for name, held in text.items()}
-                    write_netcdf(path, result.assign_coords(plain))
+                    write_netcdf(path, result)
 
 
 def _fill(path: Path, kept: KeptTransform, rows: EmbeddingRows, description: Mapping[str, Any]) -> None:
