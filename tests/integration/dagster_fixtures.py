@@ -107,12 +107,12 @@ def materializations(result: dg.ExecuteInProcessResult) -> list[dg.AssetMaterial
 def files_of(folder: Path) -> dict[str, int]:
     """Names and modification times, in ns, of all files of a dataset that are results.
 
-    Without the ledger, which learns of the coverage of scenes with each run.
+    Without the ledger, which learns of the coverage of scenes with each run, and what is known of the archive's files.
     """
     return {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and path.name != "scene_ids.json"
-        and not {".cache", ".partial"} & set(path.relative_to(folder).parts)
+        and not {".cache", ".partial", "chunk_tables"} & set(path.relative_to(folder).parts)
     }
