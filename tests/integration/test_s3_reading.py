@@ -121,6 +121,7 @@ def test_requests_may_take_long_but_not_stand_still(slow_bucket: list[str], monk
         ({}, S3Ranges),
         ({"AWS_PROFILE": "mine"}, S3Ranges),  # it is public
         ({"AWS_CA_BUNDLE": "/etc/ssl/mine.pem"}, FsspecRanges),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_CA_BUNDLE": "/etc/ssl/mine.pem"}, S3Ranges),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_PROFILE": "mine"}, FsspecRanges),
     ],
 )

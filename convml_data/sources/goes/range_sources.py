@@ -156,9 +156,9 @@ def _explained(error: Exception, url: str) -> ConvmlError:
 
 def _obstore_options(bucket: str, environ: Mapping[str, str]) -> tuple[tuple[str, Any], ...] | None:
     """How obstore reads a bucket, None where that is left to s3fs."""
-    if environ.get("AWS_CA_BUNDLE"):
-        return None
     endpoint = s3_endpoint(environ)
+    if environ.get("AWS_CA_BUNDLE") and not (endpoint or "").startswith("http://"):
+        return None
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if is_public(bucket, environ):
         return (("region", _PUBLIC_REGION), ("skip_signature", True))
