@@ -16,6 +16,8 @@ from aiohttp import web
 from convml_data.geometry.local import LocalDomain
 from convml_data.scenes.ledger import Scan
 from convml_data.sources.base import Interval
+from convml_data.sources.goes.parts import Span
+from convml_data.sources.goes.range_sources import open_ranges
 from convml_data.sources.goes.source import GoesSource
 
 NIGHT = datetime(2019, 12, 1, 10, 27, 27, 500_000)
@@ -80,3 +82,9 @@ def test_a_folder_that_is_no_archive(tmp_path: Path, path: str) -> None:
 
     with web_server(tmp_path, fails=set()) as (url, _), pytest.raises(ArchiveError, match="archive"):
         night(f"{url}{path}")
+
+
+def test_nothing_lies_beyond_the_end(tmp_path: Path) -> None:
+    (tmp_path / "file.nc").write_bytes(b"short")
+    with web_server(tmp_path, set()) as (url, _):
+        assert bytes(open_ranges(f"{url}/file.nc").get(Span(10, 20))) == b""

@@ -67,6 +67,14 @@ def test_scenes_are_read_in_threads_and_a_lost_file_is_one_scenes_matter(
     assert all("no longer there" in str(result) for result in results[1::2])
 
 
+def test_a_file_that_was_replaced_by_a_shorter_one_since_it_was_listed(on_s3: tuple[GoesSource, Scan]) -> None:
+    source, scan = on_s3
+    longer = {key: replace(file, size=file.size + 10**6) for key, file in scan.files.items()}
+    xr.testing.assert_identical(
+        source.read(replace(scan, files=longer), DOMAIN).drop_attrs(), source.read(scan, DOMAIN).drop_attrs()
+    )
+
+
 CONTENT = np.random.default_rng(3).bytes(40_000)
 
 
@@ -113,6 +121,15 @@ def test_requests_may_take_long_but_not_stand_still(slow_bucket: list[str], monk
     range_sources._store.cache_clear()
     assert slow_bucket == ["0-39999", "20000-39999"]
     assert time.monotonic() - began < 20
+
+
+def test_nothing_lies_beyond_the_end_whichever_client_is_asked(
+    on_s3: tuple[GoesSource, Scan],
+) -> None:
+    ranges = open_ranges(on_s3[1].files["1"].url)
+    assert isinstance(ranges, S3Ranges)
+    for client in (ranges, ranges.through_fsspec):
+        assert bytes(client.get(Span(10**9, 10**9 + 100))) == b""
 
 
 @pytest.mark.parametrize(

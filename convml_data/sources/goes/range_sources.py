@@ -8,6 +8,7 @@ there is, like profiles of credentials and certificates of one's own, is left to
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ _PAUSES_S = (0.2, 1.0)
 #: on slow links the tens of megabytes that are asked for at once take minutes.
 _SILENCE = timedelta(seconds=10)
 _LONGEST_REQUEST = timedelta(hours=1)
+
+#: What servers answer where the file has nothing of a range, in the words of obstore and s3fs.
+_BEYOND_THE_END = re.compile("range (is )?not satisfiable", re.IGNORECASE)
 
 #: Where the public buckets are.
 _PUBLIC_REGION = "us-east-1"
@@ -108,6 +112,8 @@ class FsspecRanges:
         try:
             return bytes(self.filesystem.cat_file(self.path, start=span.start, end=span.stop))
         except Exception as error:  # whatever the client library of the file system raises
+            if _lies_beyond_the_end(error):
+                return b""
             raise _explained(error, self.url) from error
 
 
@@ -132,11 +138,18 @@ class S3Ranges:
         try:
             return obstore.get_range(_store(self.bucket, self.options), self.key, start=span.start, end=span.stop)
         except Exception as error:  # obstore's own, of which some have no class of their own
+            if _lies_beyond_the_end(error):
+                return b""
             raise _explained(error, self.url) from error
 
     def size(self) -> int | None:
         """See :class:`RangeSource`."""
         return self.through_fsspec.size()
+
+
+def _lies_beyond_the_end(error: Exception) -> bool:
+    """Whether a file is shorter than what was asked for, as one is that was replaced since it was listed."""
+    return getattr(error, "status", None) == 416 or _BEYOND_THE_END.search(str(error)) is not None
 
 
 def _explained(error: Exception, url: str) -> ConvmlError:
