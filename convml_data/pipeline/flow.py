@@ -144,9 +144,9 @@ def scenes_with_prefix(store: DatasetStore, prefix: str) -> tuple[LedgerRow, ...
     return rows
 
 
-def scenes_to_regrid(store: DatasetStore, rows: Sequence[LedgerRow]) -> list[str]:
-    """IDs of those that are not on the dataset's grid, or of other settings; those that cannot be read aside."""
-    return [row.scene_id for row in rows if row.problem is None and not _is_regridded(store, row)]
+def scenes_to_regrid(store: DatasetStore, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+    """Those that are not on the dataset's grid, or of other settings; with a problem where they could not be read."""
+    return [row for row in rows if not _is_regridded(store, row)]
 
 
 def make_trajectories(store: DatasetStore, prefix: str, options: Flow) -> Trajectories:
@@ -163,22 +163,24 @@ def make_trajectories(store: DatasetStore, prefix: str, options: Flow) -> Trajec
     """
     opencv()  # or an error, before there is any work
     rows, style = scenes_with_prefix(store, prefix), _followed_style(store)
-    missing = scenes_to_regrid(store, rows)
+    absent = scenes_to_regrid(store, rows)
+    missing = [row for row in absent if row.problem is None]
     if missing:
         raise StoreError(
             f"{len(missing)} of {len(rows)} scenes are not on the dataset's grid, or of other settings; the first is "
-            f"{missing[0]}",
+            f"{missing[0].scene_id}",
             where=store.files.url(store.scenes(["regridded"]).place),
             remedy="Run `convml-data regrid`, or materialize `regridded` first",
         )
-    unreadable = tuple(row.scene_id for row in rows if not _is_regridded(store, row))
-    rows = tuple(row for row in rows if row.scene_id not in unreadable)
-    if not rows:
+    if len(absent) == len(rows):
+        first = rows[0]
         raise StoreError(
-            f"none of {len(unreadable)} scenes can be read, the first being {unreadable[0]}",
+            f"none of {len(rows)} scenes can be read; the first, {first.scene_id}: {str(first.problem).rstrip('.')}",
             where=store.files.url(store.layout.ledger),
-            remedy="The ledger says why; mend or wait for their files, and run `convml-data regrid`",
+            remedy="Mend that, or wait for their files, and run `convml-data regrid`",
         )
+    unreadable = tuple(row.scene_id for row in absent)
+    rows = tuple(row for row in rows if row.scene_id not in unreadable)
     made_from = _fingerprint(store, rows, options, style)
     name = store.layout.flow(prefix)
     kept = _stored(store, prefix)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convml_data import cli
+from convml_data.errors import ConvmlError
 from convml_data_dagster.commands.options import add_workers, count, workers_of
 from convml_data_dagster.commands.scenes import current_scene_ids
 from convml_data_dagster.commands.session import Session
 
 if TYPE_CHECKING:
     from convml_data.pipeline.flow import Trajectories
+    from convml_data.scenes.ledger import LedgerRow
 
 #: Options that are keys of the section ``flow`` too.
 _OPTIONS = ("band", "max_num_trajectories", "min_point_distance", "dt_max", "plot_dt_max")
@@ -55,8 +58,7 @@ def _flow(arguments: argparse.Namespace) -> int:
     else:
         config["prefix"] = arguments.prefix
     rows = [row for prefix in prefixes for row in flow.scenes_with_prefix(session.store, prefix)]
-    if flow.scenes_to_regrid(session.store, rows):
-        session.materialize_scenes("cropped", "regridded", runs=session.slices([row.scene_id for row in rows]))
+    _regrid(session, rows)
     session.materialize("flow/trajectories", "flow/plots", config=config)
     for prefix in prefixes:
         _print_trajectories(flow.trajectories_on_disk(session.store, prefix))
@@ -64,6 +66,21 @@ def _flow(arguments: argparse.Namespace) -> int:
     print(f"trajectories: {files.url('flow')}")
     print(f"plots: {files.url('flow/plots')}")
     return 0
+
+
+def _regrid(session: Session, rows: Sequence[LedgerRow]) -> None:
+    """Make what is missing on the dataset's grid; ConvmlError unless all that still is cannot be read."""
+    from convml_data.pipeline.flow import scenes_to_regrid
+
+    if not scenes_to_regrid(session.store, rows):
+        return
+    try:
+        session.materialize_scenes("cropped", "regridded", runs=session.slices([row.scene_id for row in rows]))
+    except ConvmlError as error:
+        readable = {row.scene_id for row in session.store.read_ledger().scenes if row.problem is None}
+        if any(row.scene_id in readable for row in scenes_to_regrid(session.store, rows)):
+            raise
+        print(f"warning: {error}", file=sys.stderr)
 
 
 def _print_trajectories(made: Trajectories) -> None:

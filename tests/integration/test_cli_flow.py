@@ -17,6 +17,7 @@ from datasets import (
     DOMAIN,
     FIRST,
     end_of,
+    granule,
     names_in,
     scene_ids,
     small_archive_fixture,  # noqa: F401
@@ -190,6 +191,36 @@ def test_no_cloud_is_followed_across_a_gap(
     stop = np.cumsum(data["row_size"].values)
     spans = [data["scene"].values[[stop[n] - size, stop[n] - 1]] for n, size in enumerate(data["row_size"].values)]
     assert {(first > 1, last > 1) for first, last in spans} == {(False, False), (True, True)}
+
+
+def test_scenes_that_cannot_be_read_are_passed_over_and_tried_again(
+    small_archive: str, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = shutil.copytree(Path(small_archive.removeprefix("file://")).parent, dataset.parent / "archive")
+    archive = f"file://{copied}/noaa-{{satellite}}"
+    files = {scene_id: granule(archive, scene_id, 2) for scene_id in SCENES}
+    whole = {scene_id: path.read_bytes() for scene_id, path in files.items()}
+    folder = write_meta(dataset.parent / "broken", meta_of(archive))
+    for path in files.values():
+        path.write_bytes(b"junk")
+    assert flow(folder) == 1
+    error = capsys.readouterr().err
+    assert f"none of 4 scenes can be read; the first, {SCENES[0]}: " in error
+    assert "no readable ABI L1b radiance file" in error
+    assert not (folder / "flow").exists()
+
+    for scene_id in (SCENES[0], *SCENES[2:]):
+        files[scene_id].write_bytes(whole[scene_id])
+    assert flow(folder) == 0
+    assert f"warning: passed over, since they cannot be read: {SCENES[1]}" in capsys.readouterr().err
+    data = opened(folder / f"flow/{DAY}.nc")
+    assert list(data["scene_id"].values) == [SCENES[0], *SCENES[2:]]
+    assert data.attrs["unreadable_scenes"] == SCENES[1]
+
+    files[SCENES[1]].write_bytes(whole[SCENES[1]])
+    assert flow(folder) == 0
+    assert "passed over" not in capsys.readouterr().err
+    assert list(opened(folder / f"flow/{DAY}.nc")["scene_id"].values) == SCENES
 
 
 @pytest.mark.parametrize(
