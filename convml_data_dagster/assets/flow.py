@@ -76,13 +76,15 @@ def flow_assets(dataset: Dataset) -> list[dg.AssetsDefinition]:
         unreadable = [scene_id for each in made for scene_id in each.unreadable]
         if unreadable:
             context.log.warning(f"passed over, since they cannot be read: {', '.join(unreadable)}")
+        # A number that is none is an error to the UI.
+        speed = {"median_speed": fullest.median_speed} if fullest.points else {}
         return dg.MaterializeResult(
             metadata={
                 "path": dg.MetadataValue.path(store.files.url("flow")),
                 "trajectories": sum(each.count for each in made),
                 "points": sum(each.points for each in made),
                 "scenes": sum(each.scenes for each in made),
-                "median_speed": fullest.median_speed,
+                **speed,
                 "files": dg.MetadataValue.md(_table(made)),
                 "picture": _picture(fullest.prefix, picture),
             }

@@ -280,6 +280,17 @@ def test_bands_and_pictures_by_nobody(small_archive: str, dataset: Path, capsys:
 # In the record
 
 
+def test_the_record_of_no_trajectories_has_no_number_that_is_none(dataset: Path) -> None:
+    assert flow(dataset, "--prefix", SCENES[0]) == 0
+    instance = open_instance(dagster_home(dataset))
+    event = instance.get_latest_materialization_event(dg.AssetKey(["trades", "flow", "trajectories"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert metadata["trajectories"].value == 0
+    assert "median_speed" not in metadata
+
+
 def test_the_record_of_the_ui_has_numbers_and_a_picture(followed: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_HOME", str(followed.parent / ".dagster"))
