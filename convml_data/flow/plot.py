@@ -19,7 +19,7 @@ WIDTH = 8.0
 DPI = 100
 
 #: How opaque the way ahead is.
-AHEAD = 0.6
+AHEAD = 0.35
 
 #: Of all speeds of a file, the percentile that has the last colour.
 TOP = 99.0

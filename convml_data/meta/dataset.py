@@ -43,7 +43,7 @@ CODE_VERSIONS = {
     "sliding_window_tiles": 1,
     "statistics": 1,
     "flow": 2,
-    "flow_plots": 1,
+    "flow_plots": 2,
 }
 
 #: Key of each kind of tiles in ``sampling``, and what to write there.
