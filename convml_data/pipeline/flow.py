@@ -32,6 +32,7 @@ from convml_data.meta.models import Meta
 from convml_data.meta.problems import problems
 from convml_data.pipeline.discovery import current_ledger
 from convml_data.pipeline.made_from import scene_fingerprint, whole_picture
+from convml_data.pipeline.present import CURRENT, State
 from convml_data.pipeline.style import dataset_style
 from convml_data.scenes.ledger import LedgerRow
 from convml_data.store.arrays import DAMAGED, ArrayStore
@@ -132,6 +133,11 @@ def day_prefixes(store: DatasetStore) -> list[str]:
     return prefixes
 
 
+def prefixes_on_disk(store: DatasetStore) -> list[str]:
+    """The prefixes of which there are trajectories."""
+    return [PurePosixPath(name).stem for name in store.files.names(store.layout.flow("*"))]
+
+
 def scenes_with_prefix(store: DatasetStore, prefix: str) -> tuple[LedgerRow, ...]:
     """The scenes whose IDs begin so, in time order; PlanError where there is none or the prefix is empty."""
     if not prefix:
@@ -221,6 +227,26 @@ def trajectories_on_disk(store: DatasetStore, prefix: str) -> Trajectories:
     return Trajectories.of(prefix, store.files.url(store.layout.flow(prefix)), _read(store, prefix))
 
 
+def trajectories_state(store: DatasetStore, prefix: str) -> State:
+    """Of the trajectories of a prefix: whether they are of the scenes that there are now, with meta.yaml's options."""
+    flow = _stored(store, prefix)
+    if flow is None:
+        return State("missing", "the file cannot be opened")
+    rows = [row for row in store.read_ledger().scenes if row.scene_id.startswith(prefix)]
+    absent = scenes_to_regrid(store, rows)
+    if any(row.problem is None for row in absent):
+        return State("outdated", "scenes are not on the grid, or of other settings")
+    present = [row for row in rows if row not in absent]
+    if not _are_of(store, flow, present):
+        return State("outdated", "the scenes are others")
+    options, wanted = (
+        each.model_dump(mode="json", exclude={"plot_dt_max"})
+        for each in (Flow.model_validate_json(flow.attrs["options"]), store.dataset.flow)
+    )
+    changes = [f"flow.{key}: {value} → {wanted[key]}" for key, value in options.items() if value != wanted[key]]
+    return State("outdated", "; ".join(changes)) if changes else CURRENT
+
+
 def make_plots(store: DatasetStore, prefix: str, options: Flow) -> Plots:
     """Draw the trajectories of a prefix in each of their scenes, and a film of these plots.
 
@@ -269,11 +295,16 @@ def _current(store: DatasetStore, prefix: str) -> tuple[xr.Dataset, tuple[Ledger
     """Trajectories on disk and the rows of their scenes; StoreError where they are not of the present scenes."""
     flow = _read(store, prefix)
     rows = tuple(row for row in scenes_with_prefix(store, prefix) if _is_regridded(store, row))
-    options = Flow.model_validate_json(flow.attrs["options"])
-    if flow.attrs.get("fingerprint") != _fingerprint(store, rows, options, _followed_style(store)):
+    if not _are_of(store, flow, rows):
         where = store.files.url(store.layout.flow(prefix))
         raise StoreError("these trajectories are of other scenes", where=where, remedy=_remedy(prefix))
     return flow, rows
+
+
+def _are_of(store: DatasetStore, flow: xr.Dataset, rows: Sequence[LedgerRow]) -> bool:
+    """Whether trajectories are of these scenes as they are now."""
+    options = Flow.model_validate_json(flow.attrs["options"])
+    return bool(flow.attrs.get("fingerprint") == _fingerprint(store, rows, options, _followed_style(store)))
 
 
 def _remedy(prefix: str) -> str:

@@ -24,6 +24,7 @@ def add_status_command(commands: Any) -> None:
 
 def _status(arguments: argparse.Namespace) -> int:
     from convml_data.meta.dataset import load_dataset
+    from convml_data.pipeline.flow import prefixes_on_disk, trajectories_state
     from convml_data.pipeline.present import PLANS, PresentScenes, ledger_state, plan_state, reasons
     from convml_data.store.dataset import DatasetStore
 
@@ -34,6 +35,8 @@ def _status(arguments: argparse.Namespace) -> int:
     ledger = store.read_ledger()
     wholes = {"scene_ids" if arguments.aux_name is None else "matches": ledger_state(store)}
     wholes |= {PLANS[stage]: plan_state(store, PLANS[stage]) for stage in stages if stage in PLANS}
+    if arguments.aux_name is None:
+        wholes |= {store.layout.flow(prefix): trajectories_state(store, prefix) for prefix in prefixes_on_disk(store)}
     for name, state in wholes.items():
         print(f"{name}: {state.kind}" + ("" if state.why is None else f": {state.why}"))
     states = {stage: PresentScenes(store, stage).states() for stage in stages}

@@ -244,6 +244,29 @@ def test_options_that_cannot_be(
     assert (dataset / f"flow/{DAY}.nc").stat().st_mtime_ns == before
 
 
+def test_status_lists_trajectories_and_why_they_are_out_of_date(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> list[str]:
+        assert main(["status", "--data-path", str(dataset)]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("flow/")]
+
+    assert said() == [f"flow/{DAY}.nc: current"]
+    (dataset / "flow/goes16__2020.nc").write_bytes(b"junk")
+    meta = yaml.safe_load((dataset / "meta.yaml").read_text())
+    write_meta(dataset, meta | {"flow": {"max_num_trajectories": 10}})
+    assert said() == [
+        "flow/goes16__2020.nc: missing: the file cannot be opened",
+        f"flow/{DAY}.nc: outdated: flow.max_num_trajectories: {MOST} → 10",
+    ]
+    write_meta(dataset, meta | {"sampling": {"resolution": 2000.0}})
+    assert said()[1] == f"flow/{DAY}.nc: outdated: scenes are not on the grid, or of other settings"
+    write_meta(dataset, meta | {"time": {"t_start": FIRST, "t_end": end_of(3)}})
+    assert main(["scene-ids", "--data-path", str(dataset)]) == 0
+    capsys.readouterr()
+    assert said()[1] == f"flow/{DAY}.nc: outdated: the scenes are others"
+
+
 def test_unknown_keys_of_the_section_are_errors(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     meta = yaml.safe_load((dataset / "meta.yaml").read_text())
     write_meta(dataset, meta | {"flow": {"max_trajectories": 10}})
