@@ -57,7 +57,8 @@ def made_by_one(tmp_path_factory: pytest.TempPathFactory, small_archive: str) ->
     assert names_in(folder / "triplets/train") == tile_names(6)
     assert names_in(folder / "triplets/study") == tile_names(2)
     visible = [name for name in made if "/." not in name]
-    assert len(visible) == 4 * N_SCENES + 8 * 9 + 2  # scenes, tiles; ledger and plan
+    # Scenes and what is known of their three files, tiles; ledger and plan.
+    assert len(visible) == (4 + 3) * N_SCENES + 8 * 9 + 2
     return made
 
 
