@@ -11,6 +11,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ CHUNK_SIDE = 256
 
 #: As small as zlib's level 1 makes clouds, in an eighth of its time.
 _DEFLATE_LEVEL = 1
+
+#: Fields of so many bytes are compressed by several threads, which two processors do in two thirds of the time. Where
+#: scenes are worked on side by side, it changes nothing.
+_LARGE = 2**24
+_MOST_THREADS = 4
 
 #: By so many bytes a file grows in memory.
 _GROWTH = 2**20
@@ -148,8 +154,8 @@ def _new_dataset(root: Any, name: str, variable: xr.Variable) -> Any:
     creation.set_deflate(_DEFLATE_LEVEL)
     creation.set_fill_value(np.array(np.nan if values.dtype.kind == "f" else 0, values.dtype))
     dataset = h5d.create(root, name.encode(), h5t.py_create(values.dtype), space, creation)
-    for start, part in _chunks(values, chunk):
-        dataset.write_direct_chunk(start, _compressed(part))
+    for start, content in _compressed_chunks(values, chunk):
+        dataset.write_direct_chunk(start, content)
     return dataset
 
 
@@ -181,6 +187,16 @@ def _chunks(values: npt.NDArray[Any], shape: tuple[int, ...]) -> Iterator[tuple[
             whole[tuple(map(slice, part.shape))] = part
             part = whole
         yield start, part
+
+
+def _compressed_chunks(values: npt.NDArray[Any], shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], bytes]]:
+    """Where each chunk begins, and its bytes in the file."""
+    starts, parts = zip(*_chunks(values, shape), strict=True)
+    if values.nbytes < _LARGE:
+        yield from zip(starts, map(_compressed, parts), strict=True)
+    else:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as threads:
+            yield from zip(starts, threads.map(_compressed, parts), strict=True)
 
 
 def _compressed(chunk: npt.NDArray[Any]) -> bytes:
