@@ -50,6 +50,12 @@ def transform_asset(dataset: Dataset, entry: Embeddings, transform: Transform) -
     deps = [embeddings_key(dataset, entry, of_all=True)]
     if transform.type is not None and transform.fit_on == "train" and dataset.meta.sampling.triplets is not None:
         deps.append(asset_key(dataset, "tile_plan"))
+    deps += [
+        transform_key(dataset, other, each)
+        for other in dataset.meta.embeddings
+        for each in other.transforms
+        if each.type is not None and f"{other.set_name}/{each.name}" == transform.pretrained
+    ]
     of_set = f"embeddings/{entry.set_name}"
 
     @dg.asset(

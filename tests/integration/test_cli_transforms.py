@@ -145,3 +145,20 @@ def test_sections_of_meta_yaml_are_assets_with_pictures(dataset: Path) -> None:
     one = job.execute_in_process(instance=instance, asset_selection=[maps], partition_key=scene_ids(SCANS)[0])
     (event,) = one.get_asset_materialization_events()
     assert "data:image/png" in str(event.step_materialization_data.materialization.metadata["rgb_0_1_2"].value)
+
+
+def test_a_transform_of_another_set_comes_after_what_fits_it(dataset: Path) -> None:
+    meta = yaml.safe_load((dataset / "meta.yaml").read_text())
+    borrower = {
+        "model_path": ENTRY["model_path"],
+        "step_size": STEP + 1,
+        "transforms": [{"pretrained": f"net.rect-slidingwindow.step_size__{STEP}/pca_transform__n_components_3"}],
+    }
+    write_meta(dataset, meta | {"embeddings": [borrower, ENTRY]})
+    prefix = ["clouds", "embeddings", "net"]
+    fitted = dg.AssetKey([*prefix, f"rect-slidingwindow.step_size__{STEP}", "pca_transform__n_components_3"])
+    of_all = dg.AssetKey([*prefix, f"rect-slidingwindow.step_size__{STEP + 1}", "all"])
+    name = f"net.rect-slidingwindow.step_size__{STEP}__pca_transform__n_components_3"
+    applied = dg.AssetKey([*of_all.path[:-1], name])
+    graph = build_definitions([dataset]).resolve_asset_graph()
+    assert graph.get(applied).parent_keys == {of_all, fitted}
