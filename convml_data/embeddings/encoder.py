@@ -92,8 +92,10 @@ def _opened(model: ModelFile) -> Encoder:
         extra = "embeddings" if model.format == "onnx" else "torch"
         remedy = f"Run `pip install 'convml-data[{extra}]'`"
         if extra == "torch":
+            trust = "--trust-pickle " if model.format == "pickle" else ""
             remedy += (
-                f", or convert it where PyTorch is: `convml-data model convert {model.path.name} {model.name}.onnx`"
+                ", or convert it where PyTorch is: "
+                f"`convml-data model convert {trust}{model.path.name} {model.name}.onnx`"
             )
         raise ModelError(
             f"this is {model.format}, and the package to read it is not there ({error})",

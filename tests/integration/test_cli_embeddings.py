@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -298,6 +299,18 @@ def test_a_pickle_is_refused_and_why(dataset: Path, tmp_path: Path, capsys: pyte
     assert embed(dataset, pickled) == 1
     message = capsys.readouterr().err
     assert "may run any code when it is read" in message
+    assert "convml-data model convert --trust-pickle net.torch.pkl net.onnx" in message
+
+
+def test_without_pytorch_a_trusted_pickle_is_to_be_converted_by_a_command_that_trusts_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "convml_data.embeddings.torch_encoder", None)  # as where torch is not installed
+    pickled = tmp_path / "net.torch.pkl"
+    pickled.write_bytes(b"\x80\x02N.")
+    assert main(["model", "info", "--trust-pickle", str(pickled)]) == 1
+    message = capsys.readouterr().err
+    assert "pip install 'convml-data[torch]'" in message
     assert "convml-data model convert --trust-pickle net.torch.pkl net.onnx" in message
 
 
