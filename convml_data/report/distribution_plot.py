@@ -68,6 +68,7 @@ def distribution_plot(positions: FloatArray, values: FloatArray, label: str, tit
             if len(members) >= least:
                 field[number] = statistic(values[members])
         _draw(figure, panel, edges, field, _WORDS.get(name, name), label)
+    panels[0].locator_params(axis="x", nbins=4)  # of all panels; more labels would run into each other
     panels[-1].axis("off")
     for panel in panels[[0, 4]]:
         panel.set_ylabel(axes[1])
