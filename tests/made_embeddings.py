@@ -71,6 +71,7 @@ def attributes(sha256: str = "a" * 64) -> dict[str, Any]:
     return {
         "model": "net",
         "model_sha256": sha256,
+        "normalisation": "mean 0, 0, 0 std 1, 1, 1",
         "model_format": "onnx",
         "step_size": 10,
         "tile_nx": 16,

@@ -200,6 +200,7 @@ def _fit(
         embedding_set=set_name,
         model=str(rows.data.attrs["model"]),
         model_sha256=str(rows.data.attrs["model_sha256"]),
+        normalisation=str(rows.data.attrs["normalisation"]),
         emb_dim=rows.emb_dim,
         n_fitted=count,
         n_scenes=rows.scene_count(usable),
@@ -269,7 +270,7 @@ def _fitted_before(transforms: TransformStore, name: str, of_fit: str) -> KeptTr
 
 
 def _require_same_network(kept: KeptTransform, rows: EmbeddingRows, name: str, set_name: str) -> None:
-    """See that a transform is of embeddings by the same network."""
+    """See that a transform is of embeddings by the same network, which was fed in the same way."""
     attributes = rows.data.attrs
     of = kept.provenance
     if isinstance(of, Provenance) and of.model_sha256 != attributes["model_sha256"]:
@@ -278,6 +279,13 @@ def _require_same_network(kept: KeptTransform, rows: EmbeddingRows, name: str, s
             f"and those of {set_name} are by {attributes['model']} (sha256 {str(attributes['model_sha256'])[:12]})",
             where=rows.where,
             remedy="Fit one on these: give --transform-type in place of --pretrained-transform-model",
+        )
+    if isinstance(of, Provenance) and of.normalisation != attributes["normalisation"]:
+        raise PlanError(
+            f"the transform {name} was fitted on embeddings of pictures normalised by {of.normalisation}, "
+            f"and those of {set_name} are of pictures normalised by {attributes['normalisation']}",
+            where=rows.where,
+            remedy="Make the embeddings with the same normalisation, or fit a transform on these",
         )
     if takes(kept.estimator) != rows.emb_dim:
         raise PlanError(

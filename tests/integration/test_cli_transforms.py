@@ -76,6 +76,11 @@ def test_both_commands_of_the_older_software_give_the_same_to_draw(
         "pca_transform.skops",
         "pca_transform.json",
     }
+    capsys.readouterr()
+    assert run(dataset, "transform", "--pretrained-transform-model", "pca_transform", "--normalisation", "none") == 1
+    message = capsys.readouterr().err
+    assert "fitted on embeddings of pictures normalised by mean 0.485, 0.456, 0.406 std 0.229, 0.224, 0.225" in message
+    assert "are of pictures normalised by mean 0, 0, 0 std 1, 1, 1" in message
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_provenance_is_read_as_it_was_written(spec: TransformSpec, model: str, n
         "set",
         model,
         "0f",
+        "mean 0, 0, 0 std 1, 1, 1",
         3,
         9,
         2,

@@ -49,6 +49,8 @@ class Provenance:
         Name of the set that they are of.
     model, model_sha256
         Name of the neural network that gave them, and hash of its file.
+    normalisation
+        Of the pictures that it got.
     emb_dim
         Dimensions of an embedding.
     n_fitted
@@ -71,6 +73,7 @@ class Provenance:
     embedding_set: str
     model: str
     model_sha256: str
+    normalisation: str
     emb_dim: int
     n_fitted: int
     n_scenes: int
