@@ -25,7 +25,7 @@ SIDECAR = ".json"
 JOBLIB = (".joblib", ".model.joblib")
 
 #: Raised whenever a file is written in a way that older ones are not.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 #: Packages by which a transform was fitted.
 PACKAGES = ("numpy", "scikit-learn", "skops", "umap-learn")
