@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from convml_data.errors import ArchiveError, SceneError
@@ -28,13 +30,20 @@ GAP = 3 << 15
 #: what has come can be worked on while the rest is on its way.
 LONGEST = 4 << 20
 
-#: Requests for one file at the same time.
-AT_ONCE = 16
+#: Requests of a process at the same time. Its threads are kept: starting those of a small scene would take as long as
+#: all of its pixels.
+AT_ONCE = 48
 
 
 def as_requests(spans: Iterable[Span]) -> list[Span]:
     """Spans of a file as they are asked for: those close to each other together, as far as that is not too long."""
     return merged(spans, GAP, LONGEST)
+
+
+@lru_cache(1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Those of a process, which one that it is copied to does not have."""
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ranges")
 
 
 class NotFetchedError(OSError):
@@ -197,8 +206,7 @@ class RangeFile(io.RawIOBase):
         if len(spans) == 1:
             fetch_and_use(spans[0])
         elif spans:
-            with ThreadPoolExecutor(min(len(spans), AT_ONCE)) as threads:
-                list(threads.map(fetch_and_use, spans))
+            list(_threads(os.getpid()).map(fetch_and_use, spans))
         self.requests += len(spans)
         self.bytes_fetched += sum(span.length for span in spans)
 
