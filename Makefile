@@ -8,7 +8,7 @@ DEMO := $(CURDIR)/demo
 DATASET := $(DEMO)/trade_cumulus
 CONVML := $(BIN)/convml-data
 
-.PHONY: setup demo ui test coverage test-cluster test-memory test-sensors test-browser test-scale test-torch bench screenshots lint format constraints pictures clean-demo
+.PHONY: setup demo ui test coverage test-cluster test-memory test-sensors test-browser test-scale test-torch bench bench-torch screenshots lint format constraints pictures clean-demo
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -88,6 +88,10 @@ $(TORCH_READY): $(READY)
 		' "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	$(TORCH)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 onnxscript==0.7.2
 	@touch $@
+
+# Windows a second of a network, by PyTorch and without it.
+bench-torch: $(TORCH_READY)
+	$(TORCH)/bin/python -m benchmarks embeddings
 
 test-torch: $(TORCH_READY)
 	$(TORCH)/bin/python -m pytest -m torch tests/unit tests/integration

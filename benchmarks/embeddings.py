@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ _WINDOWS, _REPEATS = 64, 3
 def measure() -> Iterator[Row]:
     """ResNet18 with its head and random weights, on windows of 256 cells every 30; needs PyTorch."""
     if importlib.util.find_spec("torch") is None:
+        print("embeddings: LEFT OUT, since PyTorch is not here; `make bench-torch` measures them", file=sys.stderr)
         return
     with TemporaryDirectory() as folder:
         runs = _runs(Path(folder))
@@ -27,9 +29,9 @@ def measure() -> Iterator[Row]:
         found = {}
         for _ in range(_REPEATS):  # in turns, since machines are not equally busy for long
             for name, run in runs.items():
-                wall, cpu = time.perf_counter(), time.process_time()
+                started, cpu_started = time.perf_counter(), time.process_time()
                 found[name] = run()
-                times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+                times[name].append((time.perf_counter() - started, time.process_time() - cpu_started))
     wall, cpu = ({name: min(pair[which] for pair in pairs) for name, pairs in times.items()} for which in (0, 1))
     for name in runs:
         case = f"ResNet18, windows of {_TILE_N} cells, {name}"
