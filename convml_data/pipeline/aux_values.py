@@ -70,10 +70,12 @@ def make_aux_values(store: DatasetStore, embeddings: EmbeddingStore, asked: AuxV
     PlanError
         There is no such product or function, the field has several bands, or a function fails.
     StoreError
-        The embeddings are not there, or no scene has the field.
+        The embeddings or the result of the transform are not there.
     """
     aux = store.aux(asked.aux_name)
     results = TransformStore.of(embeddings).aux_values
+    if asked.transform is not None:
+        TransformStore.of(embeddings).open_result(asked.transform).close()  # one that is not there replaces nothing
     with embeddings.open_all() as data:
         rows = EmbeddingRows(data, embeddings.files.url(embeddings.folder))
         fields = _fields_of_windows(aux, rows) if rows.places else _fields_of_tiles(aux, rows)

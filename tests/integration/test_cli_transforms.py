@@ -115,6 +115,10 @@ def test_an_auxiliary_field_is_reduced_and_its_distribution_drawn(
     with xr.open_zarr(folder / "aux/red.zarr", consolidated=False) as values:
         assert (values["red__max"].values >= values["red__mean"].values).all()
     assert (folder / "plots/embeddings/red__mean.distribution.png").exists()
+    assert run(dataset, "aux-values", "--field", "red", "--reduce", "min", "--transform", "nope") == 1
+    assert "nope" in capsys.readouterr().err
+    with xr.open_zarr(folder / "aux/red.zarr", consolidated=False) as values:
+        assert "red__max" in values, "what is refused replaces nothing"
 
 
 def test_sections_of_meta_yaml_are_assets_with_pictures(dataset: Path) -> None:
