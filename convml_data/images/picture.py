@@ -13,6 +13,7 @@ from PIL import Image
 from convml_data.errors import SceneError
 from convml_data.images.stretch import cira_levels
 from convml_data.images.style import GREY, Band, CompositeStyle, FieldStyle, Style, TruecolorStyle, UserStyle
+from convml_data.side_by_side import blocks_of_rows, each_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +28,8 @@ STYLE_KEY = "convml_style"
 _EIGHT_BITS_OF_RGB = (8, 2, 0, 0, 0)
 _DIFFERENCE_TO_ROW_BEFORE = 2
 _DEFLATE_LEVEL = 1
+#: How a zlib stream begins: deflate, a window of 32 KiB, the quickest level, no dictionary.
+_ZLIB_HEAD = b"\x78\x01"
 
 
 def scene_picture(data: xr.Dataset, style: Style) -> Image.Image:
@@ -150,8 +153,14 @@ def truecolor_picture(rgb: npt.NDArray[np.floating], *, y_ascending: bool) -> Im
     _require_three_bands(rgb)
     levels = cira_levels()
     picture = np.empty((*rgb.shape[1:], 3), np.uint8)
-    bits = np.ascontiguousarray(rgb, np.float32).view(np.int32)
-    paint(bits, levels.thresholds, levels.lowest, levels.first, levels.shift, MISSING_GREY, y_ascending, picture)
+
+    def paint_rows(block: slice) -> None:
+        bits = np.ascontiguousarray(rgb[:, block], np.float32).view(np.int32)
+        shown = picture[::-1][block][::-1] if y_ascending else picture[block]
+        paint(bits, levels.thresholds, levels.lowest, levels.first, levels.shift, MISSING_GREY, y_ascending, shown)
+
+    for _ in each_of(blocks_of_rows(len(picture), rgb.nbytes), paint_rows, rgb.nbytes):
+        pass
     return Image.fromarray(picture)
 
 
@@ -197,10 +206,27 @@ def png_bytes(image: Image.Image, style: str | None = None) -> bytes:
             b"\x89PNG\r\n\x1a\n",
             _chunk(b"IHDR", struct.pack(">IIBBBBB", *image.size, *_EIGHT_BITS_OF_RGB)),
             note,
-            _chunk(b"IDAT", isal_zlib.compress(filtered, _DEFLATE_LEVEL)),
+            _chunk(b"IDAT", _deflated(filtered)),
             _chunk(b"IEND", b""),
         ]
     )
+
+
+def _deflated(rows: npt.NDArray[np.uint8]) -> bytes:
+    """Rows as one zlib stream; those of a large image in parts that are compressed side by side (RFC 1950, 1951)."""
+    blocks = blocks_of_rows(len(rows), rows.nbytes)
+    if len(blocks) == 1:
+        return bytes(isal_zlib.compress(rows, _DEFLATE_LEVEL))
+
+    def compressed(block: slice) -> bytes:
+        stream = isal_zlib.compressobj(_DEFLATE_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
+        is_last = block.stop == len(rows)
+        return bytes(
+            stream.compress(rows[block]) + stream.flush(isal_zlib.Z_FINISH if is_last else isal_zlib.Z_FULL_FLUSH)
+        )
+
+    checksum = struct.pack(">I", isal_zlib.adler32(rows))
+    return b"".join([_ZLIB_HEAD, *each_of(blocks, compressed, rows.nbytes), checksum])
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

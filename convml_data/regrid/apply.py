@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from convml_data.regrid.index_map import IndexMap
+from convml_data.side_by_side import blocks_of_rows, each_of
 
 Method = Literal["bilinear", "nearest"]
 
@@ -35,7 +36,15 @@ def apply_index_map(values: npt.NDArray[np.float32], index_map: IndexMap, method
     side = index_map.subdivision
     images = np.ascontiguousarray(values, np.float32).reshape(-1, height * width)
     rows, columns = (np.ascontiguousarray(positions) for positions in (index_map.rows, index_map.cols))
-    cells = np.empty((len(images), rows.shape[0] // side, rows.shape[1] // side), np.float32)
     sample = gather.bilinear if method == "bilinear" else gather.nearest
-    sample(images, width, rows, columns, side, cells)
+
+    def cells_of(block: slice) -> npt.NDArray[np.float32]:
+        points = slice(block.start * side, block.stop * side)
+        cells = np.empty((len(images), block.stop - block.start, rows.shape[1] // side), np.float32)
+        sample(images, width, rows[points], columns[points], side, cells)
+        return cells
+
+    blocks = blocks_of_rows(rows.shape[0] // side, rows.nbytes)
+    made = list(each_of(blocks, cells_of, rows.nbytes))
+    cells = made[0] if len(made) == 1 else np.concatenate(made, axis=1)
     return cells.reshape(*values.shape[:-2], *cells.shape[1:])

@@ -11,7 +11,6 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,13 @@ from xarray.conventions import cf_encoder, decode_cf_variables, encode_dataset_c
 from xarray.core import indexing
 
 from convml_data.errors import StoreError
+from convml_data.side_by_side import each_of
 
 #: Longest side of a chunk: that of most tiles, which are then one chunk for each band.
 CHUNK_SIDE = 256
 
 #: As small as zlib's level 1 makes clouds, in an eighth of its time.
 _DEFLATE_LEVEL = 1
-
-#: Fields of so many bytes are compressed by several threads, which two processors do in two thirds of the time. Where
-#: scenes are worked on side by side, it changes nothing.
-_LARGE = 2**24
-_MOST_THREADS = 4
 
 #: By so many bytes a file grows in memory.
 _GROWTH = 2**20
@@ -192,11 +187,7 @@ def _chunks(values: npt.NDArray[Any], shape: tuple[int, ...]) -> Iterator[tuple[
 def _compressed_chunks(values: npt.NDArray[Any], shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], bytes]]:
     """Where each chunk begins, and its bytes in the file."""
     starts, parts = zip(*_chunks(values, shape), strict=True)
-    if values.nbytes < _LARGE:
-        yield from zip(starts, map(_compressed, parts), strict=True)
-    else:
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as threads:
-            yield from zip(starts, threads.map(_compressed, parts), strict=True)
+    yield from zip(starts, each_of(parts, _compressed, values.nbytes), strict=True)
 
 
 def _compressed(chunk: npt.NDArray[Any]) -> bytes:
